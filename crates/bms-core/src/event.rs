@@ -1,0 +1,70 @@
+//! Events: what happened, in order, bounded, with losses counted.
+
+use crate::protection::Alarm;
+use crate::time::Instant;
+use crate::config::ParameterId;
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Event {
+    /// When: the `now` of the step.
+    pub at: Instant,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum EventKind {
+    /// An alarm was raised.
+    Raised {
+        /// Which.
+        alarm: Alarm,
+        /// The cell or sensor, where there is one; 0 is the first.
+        index: Option<u8>,
+        /// The value that tripped it, in the alarm's own unit (see [`Explanation`](crate::explain::Explanation)).
+        value: i32,
+    },
+    /// An alarm was released.
+    Cleared {
+        /// Which.
+        alarm: Alarm,
+    },
+    /// The switches changed.
+    Switched {
+        /// The charge switch is closed.
+        charge: bool,
+        /// The discharge switch is closed.
+        discharge: bool,
+    },
+    /// Balancing started or stopped.
+    Balancing {
+        /// It runs.
+        active: bool,
+    },
+    /// The heater was switched.
+    Heating {
+        /// It is on.
+        active: bool,
+    },
+    /// The pack reached the full anchor.
+    Full,
+    /// The pack reached the empty anchor.
+    Empty,
+    /// A parameter was changed.
+    ParameterChanged {
+        /// Which.
+        parameter: ParameterId,
+    },
+    /// The whole configuration was changed.
+    Reconfigured,
+    /// The BMS woke or started anew.
+    Started,
+    /// The snapshot should be stored now: the power is about to go.
+    ShuttingDown,
+}

@@ -1,0 +1,1 @@
+//! A simulated pack to run the core on.

@@ -68,3 +68,30 @@ pub enum EventKind {
     /// The snapshot should be stored now: the power is about to go.
     ShuttingDown,
 }
+
+/// How many events wait for being fetched.
+const CAPACITY: usize = 8;
+
+/// A bounded queue: the oldest events are kept (the first cause matters most), later ones are counted as lost.
+#[derive(Clone, Debug)]
+pub(crate) struct EventQueue {
+    queue: heapless::Deque<Event, CAPACITY>,
+    lost: u32,
+}
+
+impl EventQueue {
+    pub(crate) const fn new() -> Self {
+        Self { queue: heapless::Deque::new(), lost: 0 }
+    }
+    pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
+        if self.queue.push_back(Event { at, kind }).is_err() {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.queue.pop_front()
+    }
+    pub(crate) const fn lost(&self) -> u32 {
+        self.lost
+    }
+}

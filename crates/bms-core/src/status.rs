@@ -71,6 +71,8 @@ pub struct Status<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Wires<'a> {
     pub(crate) milliohms: &'a [u16],
+    /// The topmost wire, where the buffer is exactly as long as the string of cells.
+    pub(crate) top: Option<u16>,
     pub(crate) limit: Resistance,
 }
 
@@ -78,15 +80,17 @@ impl Wires<'_> {
     /// How many wires there are: cells + 1.
     #[must_use]
     pub const fn count(&self) -> usize {
-        self.milliohms.len()
+        self.milliohms.len().saturating_add(self.top.is_some() as usize)
     }
     /// The estimated resistance of a wire, `None` until the self-test has seen it (W01).
     #[must_use]
     pub fn resistance(&self, wire: usize) -> Option<Resistance> {
-        match self.milliohms.get(wire) {
-            None | Some(&u16::MAX) => None,
-            Some(milliohms) => Some(crate::units::mohm(i32::from(*milliohms))),
-        }
+        let milliohms = match self.milliohms.get(wire) {
+            Some(value) => *value,
+            None if wire == self.milliohms.len() => self.top?,
+            None => return None,
+        };
+        (milliohms != u16::MAX).then(|| crate::units::mohm(i32::from(milliohms)))
     }
     /// Whether the wire is flagged (yellow, W02).
     #[must_use]

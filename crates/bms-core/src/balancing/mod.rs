@@ -7,7 +7,7 @@ mod manual_rule;
 
 pub use manual_rule::ManualRule;
 
-use crate::measurement::Measurement;
+use crate::measurement::CellScan;
 use crate::time::{Duration, Instant};
 use crate::units::{Current, Voltage};
 
@@ -107,10 +107,8 @@ impl BalancerCapabilities {
 pub struct Situation<'a> {
     /// The step's time.
     pub now: Instant,
-    /// The checked measurement of the last **quiet** scan, if it is fresh.
-    pub quiet_scan: Option<&'a Measurement>,
-    /// Whether `quiet_scan` is new in this step.
-    pub new_scan: bool,
+    /// A complete **quiet** scan, if one came in this step: the only thing to decide upon (D04).
+    pub quiet_scan: Option<CellScan<'a>>,
     /// Limits that every plan keeps.
     pub rules: Rules,
     /// What the balancer can do.

@@ -281,6 +281,20 @@ impl Config {
         fresh
     }
 
+    /// The factory's settings (S11): the preset of this chemistry; the currents go back to the model's ratings.
+    #[must_use]
+    pub const fn with_factory_settings(self) -> Self {
+        let fresh = self.with_preset(self.chemistry);
+        match self.model {
+            Some(model) => fresh
+                .with(ParameterId::ChargeOvercurrentProtection, 0)
+                .with(ParameterId::DischargeOvercurrentProtection, 0)
+                .with(ParameterId::SevereDischargeCurrent, 0)
+                .with_model(model),
+            None => fresh,
+        }
+    }
+
     /// A parameter in its stored unit.
     #[must_use]
     #[allow(clippy::indexing_slicing, reason = "the identifier is below the array's length")]
@@ -347,7 +361,7 @@ impl ValidConfig {
     pub const fn warnings(&self) -> Warnings {
         validate::warnings(&self.0)
     }
-    /// The heater's power: zero if none is fitted. Computed as H02 says, from U = cells × OVP.
+    /// Whether a heater is fitted (H02).
     #[must_use]
     pub const fn heater_fitted(&self) -> bool {
         self.get(ParameterId::HeaterResistance) > 0
@@ -356,6 +370,10 @@ impl ValidConfig {
     #[must_use]
     pub const fn get(&self, parameter: ParameterId) -> i32 {
         self.0.get(parameter)
+    }
+    /// The stored word at a position, for loops over all of them; `None` beyond the last.
+    pub(crate) fn word(&self, position: usize) -> Option<i32> {
+        self.0.values.get(position).copied()
     }
     /// A parameter that is a voltage.
     #[must_use]

@@ -279,7 +279,25 @@ parameters! {
     CurrentOffset "current_offset", Milliamps -5_000..=5_000 step 1, [0], Calibration, "C02", "5.3.2 h", "Added to the measured current before the gain.";
 }
 
+/// One bit a parameter whose zero switches its function off; the hot path needs no more of the table.
+const ZERO_IS_OFF: u128 = {
+    let mut bits = 0_u128;
+    let mut rest: &[Parameter] = &PARAMETERS;
+    while let [parameter, tail @ ..] = rest {
+        if parameter.zero_is_off {
+            bits |= 1_u128.wrapping_shl(parameter.id as u32);
+        }
+        rest = tail;
+    }
+    bits
+};
+
 impl ParameterId {
+    /// Whether 0 switches the function off.
+    #[must_use]
+    pub const fn zero_is_off(self) -> bool {
+        (ZERO_IS_OFF >> self as u8) & 1 != 0
+    }
     /// The row of the table.
     #[must_use]
     #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]

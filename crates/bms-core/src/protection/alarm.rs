@@ -173,6 +173,8 @@ alarms! {
     OutputFailed "output_failed";
     /// Law 7: what was stored is corrupt; the pack stays open until it is configured again.
     StorageCorrupt "storage_corrupt";
+    /// Law 7: stored counters are corrupt; the state of charge is unknown, protection goes on.
+    CountersCorrupt "counters_corrupt";
 }
 
 const _: () = assert!(Alarm::COUNT <= 64);
@@ -244,6 +246,7 @@ impl Alarm {
             | Self::UndertemperatureWarning
             | Self::MosTemperatureWarning
             | Self::TerminalMismatch
+            | Self::CountersCorrupt
             | Self::NotConducting => I::NOTHING,
         }
     }

@@ -1,0 +1,603 @@
+//! [`Bms`]: the one object. Time and measurements in, a [`Command`] out.
+
+mod decide;
+mod requests;
+
+pub use requests::{Refusal, Request};
+
+use crate::balancing::{BalancerCapabilities, ManualRule, Strategy};
+use crate::command::{Beep, Command};
+use crate::config::{ParameterId as P, ValidConfig};
+use crate::estimation::{Anchor, CellSummary, CoulombCounter, Estimator, Evidence};
+use crate::event::{Event, EventKind, EventQueue};
+use crate::guard::LimitGuard;
+use crate::heating::Heating;
+use crate::lifecycle::{Change, Lifecycle, Signs, State};
+use crate::measurement::{
+    BATTERY_SENSORS, CHARGER_CURRENT, Calibration, Input, Measurement, Reading, WireEstimator, lost_time,
+};
+use crate::port::ErrorKind;
+use crate::precharge::Precharge;
+use crate::protection::{
+    Alarm, AlarmSet, Circumstances, Conduct, Edges, Fact, FactSet, Inhibit, Observation, Protection, Retries, Row, wire_limit,
+};
+use crate::snapshot::{ResetCause, Snapshot, Stored, UserSwitches};
+use crate::status::{Status, Wires};
+use crate::time::{Instant, ms};
+use crate::units::Voltage;
+
+/// The battery protection core.
+///
+/// `N` sizes the buffers for the cells (how many there are is a parameter), `E` estimates the state of charge, `S`
+/// chooses what to balance. The defaults are the manual's.
+#[derive(Clone, Debug)]
+pub struct Bms<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
+    config: ValidConfig,
+    calibration: Calibration,
+    guard: LimitGuard,
+    measurement: Measurement<N>,
+    wires: WireEstimator<N>,
+    protection: Protection,
+    retries: Retries,
+    estimator: E,
+    strategy: S,
+    capabilities: BalancerCapabilities,
+    lifecycle: Lifecycle,
+    heating: Heating,
+    precharge: Precharge,
+    events: EventQueue,
+    switches: UserSwitches,
+    /// The previous command: what the outputs were told.
+    command: Command,
+    last_step: Option<Instant>,
+    run_time: u64,
+    /// How long the balancer has been told to be off, in ms.
+    idle_time: u32,
+    chemistry: ChemistryWatch,
+    previous_inputs: SeenInputs,
+    beep: Beep,
+    flags: Flags,
+}
+
+/// What was asked or noticed between two steps.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flags {
+    emergency: bool,
+    shutdown_requested: bool,
+    /// A request or a change came since the last step: nothing closes in the next one (N07).
+    changed: bool,
+    output_failed: bool,
+    /// The last step was late, or time went back.
+    untimely: bool,
+    time_went_back: bool,
+    limits_corrupt: bool,
+    full: bool,
+    empty: bool,
+}
+
+/// The first scans after a start: do they fit the chemistry (X15)?
+#[derive(Clone, Copy, Debug, Default)]
+struct ChemistryWatch {
+    scans: u8,
+    implausible: u8,
+}
+
+/// Scans that X15 looks at.
+const CHEMISTRY_SCANS: u8 = 3;
+
+/// Load and charger in the previous step, to see them go (D10).
+#[derive(Clone, Copy, Debug, Default)]
+struct SeenInputs {
+    charger: bool,
+    load: bool,
+}
+
+impl Bms {
+    /// A BMS for up to 24 cells with the manual's counter and balancing rule. Everything is open until the first
+    /// complete valid sample.
+    #[must_use]
+    pub const fn new(config: ValidConfig) -> Self {
+        Self::with_parts(config, CoulombCounter::new(&config), ManualRule::new())
+    }
+}
+
+impl<const N: usize> Bms<N> {
+    /// A BMS for up to `N` cells (at most 32). A configured count above `N` never starts: the cell-count alarm stays.
+    #[must_use]
+    pub const fn with_capacity(config: ValidConfig) -> Self {
+        Self::with_parts(config, CoulombCounter::new(&config), ManualRule::new())
+    }
+}
+
+impl<const N: usize, E, S> Bms<N, E, S> {
+    /// A BMS with an estimator and a balancing strategy of your own.
+    #[must_use]
+    pub const fn with_parts(config: ValidConfig, estimator: E, strategy: S) -> Self {
+        Self {
+            calibration: Calibration::of(&config),
+            guard: LimitGuard::new(&config),
+            measurement: Measurement::for_start(&config),
+            wires: WireEstimator::new(),
+            protection: Protection::new(),
+            retries: Retries::new(),
+            estimator,
+            strategy,
+            capabilities: BalancerCapabilities::MANUAL,
+            lifecycle: Lifecycle::new(),
+            heating: Heating::new(),
+            precharge: Precharge::new(),
+            events: EventQueue::new(),
+            switches: UserSwitches { charge: true, discharge: true, balance: true },
+            command: Command::SAFE,
+            last_step: None,
+            run_time: 0,
+            idle_time: 0,
+            chemistry: ChemistryWatch { scans: 0, implausible: 0 },
+            previous_inputs: SeenInputs { charger: false, load: false },
+            beep: Beep::Awake,
+            flags: Flags {
+                emergency: false,
+                shutdown_requested: false,
+                changed: false,
+                output_failed: false,
+                untimely: false,
+                time_went_back: false,
+                limits_corrupt: false,
+                full: false,
+                empty: false,
+            },
+            config,
+        }
+    }
+}
+
+impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+    /// Takes up what the store had. Call once, before the first step.
+    ///
+    /// Restored alarms hold to their recovery; timed ones start their release time anew, so a reset never shortens one
+    /// (law 5). After an abnormal reset everything stays open for the short-circuit release time (X18).
+    pub fn restore(&mut self, stored: Stored, cause: ResetCause) {
+        // These are facts of the moment, or would shut the BMS down at once.
+        const MOMENTARY: AlarmSet = AlarmSet::of(&[
+            Alarm::AutoShutdown,
+            Alarm::StepLate,
+            Alarm::TimeWentBack,
+            Alarm::LimitsCorrupt,
+            Alarm::OutputFailed,
+            Alarm::CellDataLost,
+            Alarm::CurrentDataLost,
+            Alarm::TemperatureDataLost,
+            Alarm::DataLostLong,
+        ]);
+        match stored {
+            Stored::Nothing => {}
+            Stored::Snapshot(snapshot) => {
+                self.protection.raise(snapshot.alarms.minus(MOMENTARY));
+                self.flags.emergency = snapshot.alarms.contains(Alarm::EmergencyStop);
+                self.retries = snapshot.retries;
+                self.run_time = snapshot.run_time_seconds.saturating_mul(1_000);
+                self.switches = snapshot.switches;
+                self.estimator.restore(&snapshot);
+            }
+            Stored::Corrupt => self.protection.raise(AlarmSet::EMPTY.with(Alarm::StorageCorrupt)),
+            Stored::CountersCorrupt => self.protection.raise(AlarmSet::EMPTY.with(Alarm::CountersCorrupt)),
+        }
+        if cause.is_abnormal() && self.config.flag(P::ResetHoldOff) {
+            self.protection.raise(AlarmSet::EMPTY.with(Alarm::ResetHoldOff));
+        }
+    }
+    /// Tells what the fitted balancer can do; the default is [`BalancerCapabilities::MANUAL`].
+    pub fn set_balancer(&mut self, capabilities: BalancerCapabilities) {
+        self.capabilities = capabilities;
+    }
+
+    /// **One step**: what is known, and what shall be done about it.
+    ///
+    /// Pure and total: bounded time, no I/O, no panic; the same inputs give the same outputs. `now` should not go back
+    /// (that is a fault, X20) and steps should come at least every [`Bms::deadline`].
+    pub fn step(&mut self, now: Instant, input: Input<'_, N>) -> Command {
+        let elapsed = self.pass_time(now);
+        self.measurement.take(now, elapsed, input, &self.config, &self.calibration);
+        self.look_at_start();
+        let edges = self.protect(elapsed);
+        self.report_alarms(now, edges);
+        self.estimate(now, edges);
+        self.live(now, elapsed);
+        let command = self.decide(now, elapsed);
+        self.report_outputs(now, &command);
+        self.learn_from_outputs(elapsed, &command);
+        self.command = command;
+        self.flags.changed = false;
+        command
+    }
+
+    /// Only the part from sample to alarms, to measure what it costs.
+    #[doc(hidden)]
+    pub fn protect_for_measurement(&mut self, now: Instant, input: Input<'_, N>) -> AlarmSet {
+        let elapsed = self.pass_time(now);
+        self.measurement.take(now, elapsed, input, &self.config, &self.calibration);
+        self.look_at_start();
+        self.protect(elapsed);
+        self.protection.active()
+    }
+
+    /// Time since the previous step in ms; notes a late step and a clock that went back (X20).
+    fn pass_time(&mut self, now: Instant) -> u32 {
+        let elapsed = match self.last_step {
+            None => 0,
+            Some(last) => {
+                self.flags.time_went_back = now < last;
+                now.since(last).as_millis()
+            }
+        };
+        self.flags.untimely = elapsed > lost_time(&self.config) || self.flags.time_went_back;
+        if self.flags.time_went_back {
+            // Its times are from another clock.
+            self.precharge.forgive();
+        }
+        self.last_step = Some(now);
+        self.run_time = self.run_time.saturating_add(u64::from(elapsed));
+        elapsed
+    }
+
+    /// X15: the first complete scans must fit the chemistry.
+    fn look_at_start(&mut self) {
+        if self.chemistry.scans >= CHEMISTRY_SCANS || !self.measurement.cells.fresh() || self.measurement.suspect != 0 {
+            return;
+        }
+        let extremes = &self.measurement.extremes;
+        let chemistry = self.config.chemistry();
+        let implausible = self.config.flag(P::ChemistryCheck)
+            && (extremes.highest() > chemistry.plausible_maximum() || extremes.highest() < chemistry.plausible_minimum());
+        self.chemistry.scans = self.chemistry.scans.saturating_add(1);
+        if implausible {
+            self.chemistry.implausible = self.chemistry.implausible.saturating_add(1);
+        }
+    }
+
+    fn facts(&self) -> FactSet {
+        let (charge_locked, discharge_locked) = self.retries.locked(self.retry_limit());
+        let both_open = !self.command.charge.is_closed() && !self.command.discharge.is_closed();
+        FactSet::EMPTY
+            .with(Fact::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS)
+            .with(Fact::PrechargeFailed, self.precharge.failed())
+            .with(Fact::TerminalMismatch, both_open && self.terminal_mismatch())
+            .with(Fact::LimitsCorrupt, self.flags.limits_corrupt)
+            .with(Fact::StepLate, self.flags.untimely && !self.flags.time_went_back)
+            .with(Fact::TimeWentBack, self.flags.time_went_back)
+            .with(Fact::EmergencyStop, self.flags.emergency)
+            .with(Fact::ChargeLockedOut, charge_locked)
+            .with(Fact::DischargeLockedOut, discharge_locked)
+            .with(Fact::HeaterIneffective, self.heating.ineffective())
+            .with(Fact::OutputFailed, self.flags.output_failed)
+    }
+
+    fn circumstances(&self) -> Circumstances<'_, N> {
+        Circumstances {
+            measurement: &self.measurement,
+            wires: &self.wires,
+            config: &self.config,
+            previous: &self.command,
+            may_shut_down: self.may_shut_down(),
+            facts: self.facts(),
+        }
+    }
+
+    /// D02: awake long enough, and nothing charges.
+    fn may_shut_down(&self) -> bool {
+        self.lifecycle.awake_long_enough() && !self.charger_present()
+    }
+    fn charger_present(&self) -> bool {
+        self.measurement.charger_present(&self.config, self.command.charge.is_closed())
+    }
+    /// X19: the terminal forbids closing.
+    fn terminal_mismatch(&self) -> bool {
+        let limit = self.config.voltage(P::TerminalMismatchVoltage);
+        if limit == Voltage::ZERO {
+            return false;
+        }
+        let Some(over) = self.measurement.terminal_over_stack(&self.config) else { return false };
+        let ceiling = self
+            .config
+            .voltage(P::CellOvervoltageProtection)
+            .times(i32::from(self.config.cell_count()))
+            .plus(crate::units::mv(5_000));
+        // A charger that was recognised by its own input may stand above the stack; that is how it charges.
+        let explained = self.config.board().precharge || self.measurement.inputs.charger == Some(true);
+        (over > limit && !explained) || self.measurement.terminal_voltage > ceiling
+    }
+    fn retry_limit(&self) -> u8 {
+        u8::try_from(self.config.get(P::RetryLimit)).unwrap_or(u8::MAX)
+    }
+
+    fn protect(&mut self, elapsed: u32) -> Edges {
+        self.flags.limits_corrupt |= self.guard.step(&self.config);
+        let seen = Circumstances {
+            measurement: &self.measurement,
+            wires: &self.wires,
+            config: &self.config,
+            previous: &self.command,
+            may_shut_down: self.may_shut_down(),
+            facts: self.facts(),
+        };
+        let edges = self.protection.step(elapsed, &seen);
+        self.flags.output_failed = false;
+        edges
+    }
+
+    fn report_alarms(&mut self, now: Instant, edges: Edges) {
+        for alarm in edges.raised.iter() {
+            let seen = self.circumstances().observe(Row::of(alarm).signal);
+            self.events.push(now, EventKind::Raised { alarm, index: seen.index, value: seen.value });
+        }
+        for alarm in edges.cleared.iter() {
+            self.events.push(now, EventKind::Cleared { alarm });
+        }
+    }
+
+    fn estimate(&mut self, now: Instant, edges: Edges) {
+        let interval = self.measurement.count_current(&self.config);
+        let extremes = &self.measurement.extremes;
+        let complete = self.measurement.cells.fresh() && self.measurement.suspect == 0;
+        let cells = complete.then(|| CellSummary {
+            lowest: extremes.lowest(),
+            average: extremes.sum().divided_by(i32::from(extremes.used.max(1))),
+            highest: extremes.highest(),
+        });
+        let anchor = self.estimator.update(&Evidence {
+            config: &self.config,
+            interval,
+            cells,
+            overvoltage: edges.raised.contains(Alarm::CellOvervoltage),
+            undervoltage: edges.raised.contains(Alarm::CellUndervoltage),
+        });
+        match anchor {
+            Some(Anchor::Full) => self.events.push(now, EventKind::Full),
+            Some(Anchor::Empty) => self.events.push(now, EventKind::Empty),
+            None => {}
+        }
+    }
+
+    /// Moves the lifecycle on.
+    fn live(&mut self, now: Instant, elapsed: u32) {
+        let inputs = &self.measurement.inputs;
+        let lifted = self.measurement.terminal_over_stack(&self.config).is_some_and(|over| over > WAKE_VOLTAGE);
+        let signs = Signs {
+            elapsed,
+            complete: self.all_usable() && self.chemistry_settled(),
+            shut_down: self.flags.shutdown_requested || self.protection.inhibits(Inhibit::POWER, &self.config),
+            wake: lifted || inputs.activation || inputs.reverse_wake || inputs.charger == Some(true),
+        };
+        match self.lifecycle.step(&signs) {
+            Some(Change::Started) => self.events.push(now, EventKind::Started),
+            Some(Change::ShuttingDown) => self.events.push(now, EventKind::ShuttingDown),
+            Some(Change::Anew) => {
+                if self.flags.shutdown_requested {
+                    // A commanded shutdown and wake clears the trip counts (D10).
+                    self.retries = Retries::new();
+                }
+                self.flags.shutdown_requested = false;
+                self.protection.clear(AlarmSet::EMPTY.with(Alarm::AutoShutdown));
+                self.start_anew();
+                self.beep = Beep::Awake;
+            }
+            None => {}
+        }
+    }
+
+    /// Everything open until the next complete valid sample (D32).
+    fn start_anew(&mut self) {
+        self.lifecycle.restart();
+        self.measurement = Measurement::for_start(&self.config);
+        self.wires = WireEstimator::new();
+        self.chemistry = ChemistryWatch::default();
+        self.protection.forget_pending();
+        self.precharge = Precharge::new();
+        self.heating = Heating::new();
+    }
+
+    /// Every required channel has a newest reading that is good and not stale.
+    fn all_usable(&self) -> bool {
+        let lost = lost_time(&self.config);
+        let measured = &self.measurement;
+        measured.cells.usable(lost)
+            && measured.suspect == 0
+            && measured.count == self.config.cell_count()
+            && measured.current.usable(lost)
+            && measured.temperatures.all_usable(&self.config)
+    }
+    fn chemistry_settled(&self) -> bool {
+        self.chemistry.implausible == 0 || self.chemistry.scans >= CHEMISTRY_SCANS
+    }
+
+    fn report_outputs(&mut self, now: Instant, command: &Command) {
+        let before = &self.command;
+        if command.charge != before.charge || command.discharge != before.discharge {
+            let kind = EventKind::Switched { charge: command.charge.is_closed(), discharge: command.discharge.is_closed() };
+            self.events.push(now, kind);
+        }
+        if command.balance.is_idle() != before.balance.is_idle() {
+            self.events.push(now, EventKind::Balancing { active: !command.balance.is_idle() });
+        }
+        if self.heating.on() != before.heater.is_on(before_expiry(before)) {
+            self.events.push(now, EventKind::Heating { active: self.heating.on() });
+        }
+    }
+
+    /// Trip counts, load and charger, wires: what follows from what was ordered and seen.
+    fn learn_from_outputs(&mut self, elapsed: u32, command: &Command) {
+        let charger = self.charger_present();
+        let load = self.measurement.inputs.load == Some(true);
+        let usable = self.measurement.current.usable(lost_time(&self.config));
+        let current = self.measurement.milliamps;
+        let conduct = Conduct {
+            elapsed,
+            charging: usable && command.charge.is_closed() && current > CHARGER_CURRENT,
+            discharging: usable && command.discharge.is_closed() && current < crate::units::Current::ZERO.minus(CHARGER_CURRENT),
+            load_removed: self.previous_inputs.load && self.measurement.inputs.load == Some(false),
+            charger_removed: self.previous_inputs.charger && self.measurement.inputs.charger == Some(false),
+        };
+        self.retries.pass(self.retry_limit(), &conduct);
+        self.previous_inputs = SeenInputs { charger, load };
+        self.idle_time = if command.balance.is_idle() { self.idle_time.saturating_add(elapsed) } else { 0 };
+    }
+
+    /// The result of applying the last command; a failed write is an input to the next step.
+    pub fn output_result(&mut self, result: Result<(), ErrorKind>) {
+        self.flags.output_failed |= result.is_err();
+    }
+    /// When the next step must come at the latest: two sample periods after the last one. A driver that has no sample by
+    /// then steps with [`Input::Lost`].
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        let period = self.config.duration(P::SamplePeriod);
+        self.last_step.map_or(Instant::ZERO, |last| last.after(period).after(period))
+    }
+    /// Whether the last step was in time and the integrity checks are good, whatever alarms are active. Only then may the
+    /// watchdog be fed.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        !self.flags.untimely && !self.flags.limits_corrupt && !self.measurement.inputs.self_test_failed
+    }
+    /// The oldest event that was not fetched yet.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+    /// How many events were lost because nobody fetched them; saturates.
+    #[must_use]
+    pub fn events_lost(&self) -> u32 {
+        self.events.lost()
+    }
+    /// The configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &ValidConfig {
+        &self.config
+    }
+    /// The command of the last step.
+    #[must_use]
+    pub const fn command(&self) -> Command {
+        self.command
+    }
+    /// The active alarms.
+    #[must_use]
+    pub const fn alarms(&self) -> AlarmSet {
+        self.protection.active()
+    }
+    /// The alarms whose delay is running.
+    #[must_use]
+    pub const fn pending_alarms(&self) -> AlarmSet {
+        self.protection.pending()
+    }
+    /// The estimator.
+    #[must_use]
+    pub const fn estimator(&self) -> &E {
+        &self.estimator
+    }
+    /// Where the BMS stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.lifecycle.state()
+    }
+    /// What must survive a reset.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            alarms: self.protection.active(),
+            retries: self.retries,
+            remaining: self.estimator.remaining(),
+            capacity: self.estimator.capacity(),
+            cycle_capacity: self.estimator.cycle_capacity(),
+            cycles: self.estimator.cycles(),
+            run_time_seconds: self.run_time / 1_000,
+            switches: self.switches,
+        }
+    }
+    /// The snapshot that [`EventKind::ShuttingDown`] asked for is stored; the power may go.
+    pub fn snapshot_stored(&mut self) {
+        self.lifecycle.stored();
+    }
+
+    /// Everything that a display shows.
+    #[must_use]
+    pub fn status(&self) -> Status<'_> {
+        let config = &self.config;
+        let measured = &self.measurement;
+        let lost = lost_time(config);
+        let extremes = &measured.extremes;
+        let cells_usable = measured.cells.usable(lost) && measured.suspect == 0;
+        let of_cells = |value: Voltage| reading(&measured.cells, lost, cells_usable, value);
+        let pack_voltage = of_cells(extremes.sum());
+        let current = reading(&measured.current, lost, measured.current.usable(lost), measured.milliamps);
+        let power = match (pack_voltage.valid(), current.valid()) {
+            (Some(voltage), Some(current)) => Reading::Valid(voltage.power(current.magnitude())),
+            _ => Reading::Invalid,
+        };
+        let mut battery_temperatures = [Reading::NotMeasured; BATTERY_SENSORS];
+        for (index, slot) in battery_temperatures.iter_mut().enumerate() {
+            *slot = measured.temperatures.reading(index, config);
+        }
+        let (milliohms, top) = self.wires.view(config.cell_count());
+        Status {
+            state: self.lifecycle.state(),
+            run_time_seconds: self.run_time / 1_000,
+            charge: self.command.charge,
+            discharge: self.command.discharge,
+            switches: self.switches,
+            pack_voltage,
+            stack_voltage: reading(&measured.stack, lost, measured.stack.usable(lost), measured.stack_voltage),
+            current,
+            power,
+            capacity: self.estimator.capacity(),
+            remaining: self.estimator.remaining().map_or(Reading::Invalid, Reading::Valid),
+            state_of_charge_permille: self.estimator.state_of_charge_permille().map_or(Reading::Invalid, Reading::Valid),
+            cycle_capacity: self.estimator.cycle_capacity(),
+            cycles: self.estimator.cycles(),
+            average_cell: of_cells(extremes.sum().divided_by(i32::from(extremes.used.max(1)))),
+            cell_spread: of_cells(extremes.spread()),
+            balance_current: measured.feedback.balance_current,
+            balance: self.command.balance,
+            mos_temperature: measured.temperatures.reading(BATTERY_SENSORS, config),
+            battery_temperatures,
+            cells: measured.displayed(config),
+            highest_cell: (extremes.used > 0).then_some(extremes.highest_index),
+            lowest_cell: (extremes.used > 0).then_some(extremes.lowest_index),
+            wires: Wires { milliohms, top, limit: crate::units::Resistance::from_microohms(wire_limit(config)) },
+            heater: self.heating.on(),
+            alarms: self.protection.active(),
+            limits: self.command.limits,
+        }
+    }
+
+    /// One look at what an alarm watches, with its timer.
+    pub(crate) fn look(&self, alarm: Alarm) -> (Observation, u32) {
+        (self.circumstances().observe(Row::of(alarm).signal), self.protection.timer(alarm))
+    }
+
+    /// Why each open switch is open; see [`explain`](crate::explain).
+    pub fn explain(&self) -> impl Iterator<Item = crate::explain::Explanation> + '_ {
+        crate::explain::explanations(self)
+    }
+}
+
+/// A charger that lifts the terminal by this much wakes the BMS (A01).
+const WAKE_VOLTAGE: Voltage = crate::units::mv(5_000);
+
+/// A moment at which an expiring output of a command was still meant to be on.
+fn before_expiry(command: &Command) -> Instant {
+    match command.heater {
+        crate::command::Expiring::On { until } => until.before(ms(1)),
+        crate::command::Expiring::Off => Instant::ZERO,
+    }
+}
+
+fn reading<Q>(channel: &crate::measurement::Channel, lost: u32, usable: bool, value: Q) -> Reading<Q> {
+    if usable {
+        Reading::Valid(value)
+    } else if channel.valid_now() && channel.age() >= lost {
+        Reading::Stale { age: ms(channel.age()) }
+    } else if channel.never() {
+        Reading::NotMeasured
+    } else {
+        Reading::Invalid
+    }
+}

@@ -1,0 +1,328 @@
+//! Arbitration: alarms, switches of the user, measurements → the absolute command.
+
+use super::Bms;
+use crate::balancing::{Plan, Rules, Situation, Strategy};
+use crate::command::{Beep, Command, Expiring, Limits, Power, ScanMode, Switch};
+use crate::config::{Chemistry, ParameterId as P, Topology};
+use crate::estimation::{Estimator, c_rate};
+use crate::heating::Conditions;
+use crate::lifecycle::State;
+use crate::measurement::lost_time;
+use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
+use crate::time::{Instant, ms};
+use crate::units::{Current, deg_c};
+
+/// One of the two switches, with what differs between them.
+#[derive(Clone, Copy)]
+struct Side {
+    what: Inhibit,
+    wanted: bool,
+    closed_before: bool,
+    /// Alarms of one direction only, whose open switch may be bypassed for the other direction (X12).
+    bypassable: AlarmSet,
+    /// The current through this switch's body diode, as a positive number.
+    through_diode: Current,
+}
+
+const CHARGE_ONLY: AlarmSet = AlarmSet::of(&[
+    Alarm::CellOvervoltage,
+    Alarm::PackOvervoltage,
+    Alarm::ChargeOvertemperature,
+    Alarm::ChargeUndertemperature,
+]);
+const DISCHARGE_ONLY: AlarmSet = AlarmSet::of(&[
+    Alarm::CellUndervoltage,
+    Alarm::PackUndervoltage,
+    Alarm::DischargeOvertemperature,
+    Alarm::DischargeUndertemperature,
+]);
+
+impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+    pub(super) fn decide(&mut self, now: Instant, elapsed: u32) -> Command {
+        if !self.lifecycle.is_running() {
+            return self.everything_off(now);
+        }
+        let current = self.measurement.milliamps;
+        let charge_side = Side {
+            what: Inhibit::CHARGE,
+            wanted: self.switches.charge,
+            closed_before: self.command.charge.is_closed(),
+            bypassable: CHARGE_ONLY,
+            through_diode: Current::ZERO.minus(current),
+        };
+        let discharge_side = Side {
+            what: Inhibit::DISCHARGE,
+            wanted: self.switches.discharge,
+            closed_before: self.command.discharge.is_closed(),
+            bypassable: DISCHARGE_ONLY,
+            through_diode: current,
+        };
+        let charge = self.side(charge_side);
+        let (discharge, precharge) = self.discharge(now, discharge_side);
+        let heater = self.heater(now, elapsed);
+        let balance = self.balance(now);
+        Command {
+            charge: Switch::closed_if(charge),
+            discharge: Switch::closed_if(discharge),
+            precharge,
+            balance,
+            heater,
+            power: Power::Hold,
+            last_resort: Switch::closed_if(self.last_resort()),
+            clear_latch: self.clear_latch(),
+            scan: if balance.is_idle() && self.switches.balance { ScanMode::Quiet } else { ScanMode::Any },
+            beep: self.take_beep(),
+            limits: self.limits(charge, discharge),
+        }
+    }
+
+    /// Starting, shutting down, off.
+    fn everything_off(&mut self, now: Instant) -> Command {
+        self.strategy.stop(now);
+        self.precharge.step(now, false, None);
+        self.heating.forgive();
+        Command {
+            power: if self.lifecycle.state() == State::Off { Power::Release } else { Power::Hold },
+            clear_latch: self.clear_latch(),
+            last_resort: Switch::closed_if(self.last_resort()),
+            beep: self.take_beep(),
+            ..Command::SAFE
+        }
+    }
+
+    fn take_beep(&mut self) -> Beep {
+        core::mem::take(&mut self.beep)
+    }
+
+    /// Whether anything may close in this step: it brought a good reading, lacks none that is required, follows no
+    /// request or change (N07), and no terminal voltage forbids it (X19).
+    fn closable(&self) -> bool {
+        let new = self.measurement.cells.fresh() || self.measurement.current.fresh();
+        new && self.all_usable() && !self.flags.changed
+    }
+
+    /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no
+    /// limit exceeded with its delay still running (D32).
+    fn side(&self, side: Side) -> bool {
+        if !side.wanted {
+            return false;
+        }
+        let active = self.protection.active().common(inhibiting(side.what, &self.config));
+        if active.is_empty() {
+            let mismatch = self.protection.active().contains(Alarm::TerminalMismatch) && self.terminal_mismatch();
+            return side.closed_before
+                || (self.closable() && !mismatch && !self.protection.threatens(side.what, &self.config));
+        }
+        self.bypassed(side, active)
+    }
+
+    /// X12: the switch is open for one direction only, and the other direction's current flows through its body
+    /// diode: closing it carries that current without heating the diode.
+    fn bypassed(&self, side: Side, active: AlarmSet) -> bool {
+        let limit = self.config.current(P::DiodeBypassCurrent);
+        let pending = self.protection.pending().common(inhibiting(side.what, &self.config));
+        let one_direction = active.and(pending).minus(side.bypassable).is_empty();
+        let usable = self.measurement.current.usable(lost_time(&self.config));
+        limit > Current::ZERO
+            && self.config.board().topology == Topology::BackToBack
+            && one_direction
+            && usable
+            && side.through_diode > limit
+            && (side.closed_before || self.closable())
+    }
+
+    /// The discharge switch with its precharge (X17).
+    fn discharge(&mut self, now: Instant, side: Side) -> (bool, Expiring) {
+        let closes = self.side(side);
+        if !self.config.board().precharge || side.closed_before {
+            return (closes, Expiring::Off);
+        }
+        let lost = lost_time(&self.config);
+        let measured = &self.measurement;
+        let voltages = (measured.terminal.usable(lost) && measured.stack.usable(lost))
+            .then_some((measured.terminal_voltage, measured.stack_voltage));
+        // While the precharge fails, its own alarm keeps `closes` false; wanting it on would never end the alarm.
+        let (output, ready) = self.precharge.step(now, closes, voltages);
+        (closes && ready, output)
+    }
+
+    /// H01, D28.
+    fn heater(&mut self, now: Instant, elapsed: u32) -> Expiring {
+        if !self.config.heater_fitted() {
+            return Expiring::Off;
+        }
+        let measured = &self.measurement;
+        let lost = lost_time(&self.config);
+        let range = measured.temperatures.battery();
+        let charger = self.charger_present();
+        let above_recovery = measured.cells.usable(lost)
+            && measured.suspect == 0
+            && measured.extremes.lowest() > self.config.voltage(P::CellUndervoltageRecovery);
+        let conditions = Conditions {
+            cold: self.protection.active().contains(Alarm::ChargeUndertemperature),
+            allowed: !self.protection.inhibits(Inhibit::HEATER, &self.config)
+                && range.complete
+                && measured.temperatures.all_usable(&self.config),
+            fed: (charger || !self.config.flag(P::HeaterNeedsCharger))
+                && (above_recovery || !self.config.flag(P::HeaterFromBattery)),
+            coldest: range.coldest,
+        };
+        let was_on = self.heating.on();
+        let on = self.heating.step(elapsed, &conditions);
+        // A step that lacks a reading, or follows a change, switches nothing on.
+        if on && (was_on || self.closable()) {
+            Expiring::On { until: now.after(ms(lost)) }
+        } else {
+            if on {
+                self.heating.forgive();
+            }
+            Expiring::Off
+        }
+    }
+
+    /// The balancer: the strategy's plan, if nothing forbids it (B02–B06, D04, D27).
+    fn balance(&mut self, now: Instant) -> Plan {
+        let was_idle = self.command.balance.is_idle();
+        if !self.may_balance(was_idle) {
+            self.strategy.stop(now);
+            return Plan::Idle;
+        }
+        let config = &self.config;
+        let quiet = self.measurement.cells.fresh() && was_idle && self.is_quiet();
+        let scan = self.measurement.scan(config);
+        let rules = Rules {
+            trigger: config.voltage(P::BalanceTrigger),
+            stop: config.voltage(P::BalanceStop),
+            start_voltage: config.voltage(P::BalanceStartVoltage),
+            floor: config.voltage(P::CellUndervoltageRecovery),
+            ceiling: config.voltage(P::CellOvervoltageRecovery),
+            current: config.current(P::BalanceCurrent),
+            minimum_on: config.duration(P::BalanceMinimumOn),
+            minimum_off: config.duration(P::BalanceMinimumOff),
+        };
+        let plan = self.strategy.plan(&Situation {
+            now,
+            quiet_scan: quiet.then_some(scan),
+            rules,
+            capabilities: self.capabilities,
+            store_empty: self.measurement.feedback.store_empty,
+        });
+        let plan = if self.keeps_limits(&plan, rules) { plan } else { Plan::Idle };
+        if plan.is_idle() && !was_idle {
+            return plan;
+        }
+        if let Plan::Transfer { source, destination, .. } = plan {
+            let scan = self.measurement.scan(&self.config);
+            if was_idle && quiet {
+                self.wires.arm(&scan, [source, destination], self.measurement.milliamps);
+            } else if self.measurement.cells.fresh() && self.measurement.feedback_fresh {
+                let balance = self.measurement.feedback.balance_current;
+                self.wires.update(&scan, &self.command.balance, balance, self.measurement.milliamps);
+            }
+        }
+        plan
+    }
+
+    fn may_balance(&self, was_idle: bool) -> bool {
+        let config = &self.config;
+        let measured = &self.measurement;
+        let limit = config.current(P::BalanceCurrentLimit);
+        let raw = AlarmSet::of(&[Alarm::CellUndervoltage, Alarm::CellOvervoltage]);
+        self.switches.balance
+            && self.all_usable()
+            && measured.temperatures.battery().complete
+            && !self.protection.inhibits(Inhibit::BALANCE, config)
+            && !self.protection.threatens(Inhibit::BALANCE, config)
+            && (limit == Current::ZERO || measured.milliamps.magnitude() <= limit)
+            // A raw violation stops the transfer while its delay keeps running (D04).
+            && self.protection.pending().common(raw).is_empty()
+            && (!was_idle || !self.flags.changed)
+    }
+
+    /// Quiet by the balancer's own word, or because it has been off for long enough (D04).
+    fn is_quiet(&self) -> bool {
+        let measured = &self.measurement;
+        if measured.feedback_fresh {
+            return measured.feedback.quiet;
+        }
+        let off_when_measured = self.idle_time.saturating_sub(measured.cells.age());
+        off_when_measured >= self.capabilities.settle_time.as_millis()
+    }
+
+    /// No transfer takes a cell below UVPR or lifts one above OVPR (D27), nor moves a cell to itself.
+    fn keeps_limits(&self, plan: &Plan, rules: Rules) -> bool {
+        let scan = self.measurement.scan(&self.config);
+        let pair = |source: u8, destination: u8| {
+            let gives = scan.voltage(usize::from(source)).is_some_and(|voltage| voltage > rules.floor);
+            let takes = scan.voltage(usize::from(destination)).is_some_and(|voltage| voltage < rules.ceiling);
+            source != destination && gives && takes
+        };
+        match *plan {
+            Plan::Idle => true,
+            Plan::Transfer { source, destination, current, .. } | Plan::Shuttle { source, destination, current, .. } => {
+                pair(source, destination) && current <= rules.current
+            }
+            Plan::Bleed { mask, .. } => (0..scan.count())
+                .filter(|index| mask & crate::measurement::bit(*index) != 0)
+                .all(|index| scan.voltage(index).is_some_and(|voltage| voltage > rules.floor)),
+        }
+    }
+
+    /// X10: the last-resort output, for a stuck switch of a back-to-back board that has one.
+    fn last_resort(&self) -> bool {
+        const STUCK: AlarmSet = AlarmSet::of(&[Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck]);
+        let board = self.config.board();
+        board.last_resort && !self.protection.active().common(STUCK).is_empty()
+    }
+
+    /// D09: re-arm the latch shortly before the release, with both gates still commanded open.
+    fn clear_latch(&self) -> bool {
+        let ahead = self.config.duration(P::SamplePeriod).as_millis().saturating_mul(2);
+        let release = self.config.duration(P::ShortCircuitRelease).as_millis();
+        self.protection.active().contains(Alarm::ShortCircuit)
+            && self.measurement.inputs.short_circuit
+            && self.protection.timer(Alarm::ShortCircuit).saturating_add(ahead) >= release
+    }
+
+    /// What a charger or an inverter may do now.
+    fn limits(&self, charge: bool, discharge: bool) -> Limits {
+        const STUCK: AlarmSet = AlarmSet::of(&[Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck]);
+        let config = &self.config;
+        let active = self.protection.active();
+        let inhibited = |what: Inhibit| !active.common(inhibiting(what, config)).is_empty();
+        let stuck = !active.common(STUCK).is_empty();
+        let back_to_back = config.board().topology == Topology::BackToBack;
+        let bypass = config.current(P::DiodeBypassCurrent) > Current::ZERO;
+        // Through an open switch's diode only a tenth of the rating may flow (X12).
+        let through = |rating: Current, other_closed: bool| {
+            if back_to_back && !other_closed && !bypass { rating.divided_by(10) } else { rating }
+        };
+        let mut charge_current = Current::ZERO;
+        if charge && !inhibited(Inhibit::CHARGE) && !stuck {
+            charge_current = through(config.current(P::ChargeOvercurrentProtection), discharge);
+            if self.gentle_charge() {
+                charge_current = charge_current.min(c_rate(config, 50));
+            }
+        }
+        let mut discharge_current = Current::ZERO;
+        if discharge && !inhibited(Inhibit::DISCHARGE) && !stuck {
+            discharge_current = through(config.current(P::DischargeOvercurrentProtection), charge);
+        }
+        Limits {
+            charge_voltage: config.voltage(P::CellOvervoltageRecovery).times(i32::from(config.cell_count())),
+            charge_current,
+            discharge_current,
+        }
+    }
+
+    /// 0.05 C: a deeply discharged cell (X16), or Li-ion below 0 °C (D13).
+    fn gentle_charge(&self) -> bool {
+        let config = &self.config;
+        let measured = &self.measurement;
+        let deep = config.flag(P::Trickle)
+            && measured.extremes.lowest() < config.voltage(P::CellUndervoltageProtection);
+        let range = measured.temperatures.battery();
+        let cold = config.chemistry() == Chemistry::LiIon && range.any && range.coldest < deg_c(0);
+        deep || cold
+    }
+}

@@ -1,0 +1,158 @@
+//! Exact coulomb counting with full and empty anchors (L01, T08–T11).
+
+use super::ocv::first_guess;
+use super::{Anchor, Estimator, Evidence, c_rate};
+use crate::config::{ParameterId as P, ValidConfig};
+use crate::snapshot::Snapshot;
+use crate::units::Charge;
+
+/// How long the tail must last for the full anchor, in ms of counted time.
+const TAIL_TIME: u32 = 30_000;
+/// A new cycle counts only after this part of the capacity was discharged since the last full one (1/10).
+const CYCLE_DEPTH: i64 = 10;
+
+/// Counts every milliampere-millisecond.
+///
+/// The raw sum is never touched: anchors, clamps and guesses change `correction` only, gaps are booked apart (law 8).
+#[derive(Clone, Debug)]
+pub struct CoulombCounter {
+    /// Σ I·Δt over all known intervals since the start.
+    counted: Charge,
+    /// What anchors and guesses added: remaining = counted + correction.
+    correction: Charge,
+    /// Time of which nothing is known, in ms.
+    gap: u32,
+    known: bool,
+    capacity: Charge,
+    discharged: Charge,
+    discharged_at_full: Option<Charge>,
+    cycles: u32,
+    tail: u32,
+}
+
+impl CoulombCounter {
+    /// A counter that knows nothing yet.
+    #[must_use]
+    pub const fn new(config: &ValidConfig) -> Self {
+        Self {
+            counted: Charge::ZERO,
+            correction: Charge::ZERO,
+            gap: 0,
+            known: false,
+            capacity: config.capacity(),
+            discharged: Charge::ZERO,
+            discharged_at_full: None,
+            cycles: 0,
+            tail: 0,
+        }
+    }
+    /// The exact sum of current × time over all known intervals since the start, positive into the pack.
+    #[must_use]
+    pub const fn counted(&self) -> Charge {
+        self.counted
+    }
+    /// What anchors, limits and first guesses added to the counted sum.
+    #[must_use]
+    pub const fn correction(&self) -> Charge {
+        self.correction
+    }
+    /// Time of which the current is not known, in ms; saturates.
+    #[must_use]
+    pub const fn gap_millis(&self) -> u32 {
+        self.gap
+    }
+
+    fn set_remaining(&mut self, remaining: Charge) {
+        self.correction = remaining.minus(self.counted);
+        self.known = true;
+    }
+    fn full(&mut self) -> Option<Anchor> {
+        self.tail = 0;
+        self.set_remaining(self.capacity);
+        let depth = self.capacity.as_milliamp_millis() / CYCLE_DEPTH;
+        let used = self.discharged_at_full.map(|then| self.discharged.minus(then).as_milliamp_millis());
+        if used.is_some_and(|used| used < depth) {
+            return None;
+        }
+        self.discharged_at_full = Some(self.discharged);
+        self.cycles = self.cycles.saturating_add(1);
+        Some(Anchor::Full)
+    }
+}
+
+impl Estimator for CoulombCounter {
+    fn update(&mut self, evidence: &Evidence<'_>) -> Option<Anchor> {
+        let interval = &evidence.interval;
+        self.gap = self.gap.saturating_add(interval.gap);
+        if interval.known > 0 {
+            let moved = Charge::moved(interval.current, interval.known);
+            self.counted = self.counted.plus(moved);
+            if moved < Charge::ZERO {
+                self.discharged = self.discharged.minus(moved);
+            }
+            if self.known {
+                let remaining = self.counted.plus(self.correction);
+                // Full is claimed by the anchor only; both ends hold.
+                if remaining > self.capacity || remaining < Charge::ZERO {
+                    self.set_remaining(remaining.clamp(Charge::ZERO, self.capacity));
+                }
+            }
+        }
+        let milliamps = interval.current.as_milliamps();
+        if evidence.undervoltage && milliamps < 0 {
+            self.set_remaining(Charge::ZERO);
+            return Some(Anchor::Empty);
+        }
+        if evidence.overvoltage && milliamps > 0 {
+            return self.full();
+        }
+        let Some(cells) = evidence.cells else { return None };
+        let config = evidence.config;
+        if !self.known && interval.current.magnitude() < c_rate(config, 50) {
+            let permille = first_guess(config.chemistry(), cells.average);
+            let charge = (self.capacity.as_milliamp_millis() / 1_000).saturating_mul(i64::from(permille));
+            self.set_remaining(Charge::from_milliamp_millis(charge));
+        }
+        let at_charge_voltage = cells.highest > config.voltage(P::CellOvervoltageRecovery);
+        let tail = milliamps > 0 && interval.current < c_rate(config, config.get(P::FullCurrent));
+        if at_charge_voltage && tail {
+            self.tail = self.tail.saturating_add(interval.known);
+            if self.tail >= TAIL_TIME {
+                return self.full();
+            }
+        } else if interval.known > 0 {
+            self.tail = 0;
+        }
+        None
+    }
+    fn remaining(&self) -> Option<Charge> {
+        self.known.then(|| self.counted.plus(self.correction).clamp(Charge::ZERO, self.capacity))
+    }
+    fn capacity(&self) -> Charge {
+        self.capacity
+    }
+    fn cycle_capacity(&self) -> Charge {
+        self.discharged
+    }
+    fn cycles(&self) -> u32 {
+        self.cycles
+    }
+    fn set_capacity(&mut self, capacity: Charge) {
+        if let Some(remaining) = self.remaining() {
+            self.capacity = capacity;
+            self.set_remaining(remaining.clamp(Charge::ZERO, capacity));
+        }
+        self.capacity = capacity;
+    }
+    fn restore(&mut self, snapshot: &Snapshot) {
+        if snapshot.capacity > Charge::ZERO {
+            self.capacity = snapshot.capacity;
+        }
+        self.discharged = snapshot.cycle_capacity.max(Charge::ZERO);
+        self.discharged_at_full = Some(self.discharged);
+        self.cycles = snapshot.cycles;
+        if let Some(remaining) = snapshot.remaining {
+            self.set_remaining(remaining.clamp(Charge::ZERO, self.capacity));
+        }
+    }
+}

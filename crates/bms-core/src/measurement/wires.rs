@@ -1,0 +1,115 @@
+//! Sense-wire resistances from the balancer's own current (W01).
+//!
+//! While the balancer takes I from a cell, the current returns through the two wires of that cell. Each wire is
+//! shared with a neighbour, whose reading rises by I × R of the shared wire. The outermost wires have no neighbour;
+//! theirs is what the cell itself drops beyond the other wire, its own internal resistance included. It is a
+//! preliminary value, made to find a bad contact, as the manual says (§5.3.1 zone 3).
+
+use super::scan::CellScan;
+use crate::balancing::{Phase, Plan};
+use crate::units::{Current, Resistance, ma, mohm};
+
+/// A wire that was not measured yet.
+pub(crate) const UNKNOWN: u16 = u16::MAX;
+/// The pack current may not move by more than this between the two readings.
+const STEADY: Current = ma(500);
+/// Below this balance current a wire cannot be told from noise.
+const SMALLEST: Current = ma(100);
+
+/// The readings around one cell without current, and what is known of all wires.
+#[derive(Clone, Debug)]
+pub(crate) struct WireEstimator<const N: usize> {
+    /// Wire i runs to the negative side of cell index i, in mΩ.
+    milliohms: [u16; N],
+    /// The wire to the positive side of the last cell, in mΩ.
+    top: u16,
+    /// Around the source and the destination of the running transfer.
+    baselines: [Option<Baseline>; 2],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Baseline {
+    cell: u8,
+    below: Option<u16>,
+    own: u16,
+    above: Option<u16>,
+    pack_current: Current,
+}
+
+impl<const N: usize> WireEstimator<N> {
+    pub(crate) const fn new() -> Self {
+        Self { milliohms: [UNKNOWN; N], top: UNKNOWN, baselines: [None; 2] }
+    }
+    /// The quiet readings before the balancer starts on a pair of cells.
+    pub(crate) fn arm(&mut self, scan: &CellScan<'_>, cells: [u8; 2], pack_current: Current) {
+        self.baselines = cells.map(|cell| {
+            let index = usize::from(cell);
+            scan.get(index).map(|own| Baseline {
+                cell,
+                below: index.checked_sub(1).and_then(|below| scan.get(below)),
+                own,
+                above: index.checked_add(1).and_then(|above| scan.get(above)),
+                pack_current,
+            })
+        });
+    }
+    /// A reading while the balancer runs.
+    pub(crate) fn update(&mut self, scan: &CellScan<'_>, plan: &Plan, balance: Current, pack_current: Current) {
+        let cell = match *plan {
+            Plan::Transfer { source, phase: Phase::Take, .. } => source,
+            Plan::Transfer { destination, phase: Phase::Give, .. } => destination,
+            Plan::Idle | Plan::Bleed { .. } | Plan::Shuttle { .. } => return,
+        };
+        let mut baselines = self.baselines.into_iter().flatten();
+        let Some(baseline) = baselines.find(|baseline| baseline.cell == cell) else { return };
+        let steady = pack_current.minus(baseline.pack_current).magnitude() < STEADY;
+        if !steady || balance.magnitude() < SMALLEST {
+            return;
+        }
+        let index = usize::from(cell);
+        let above_index = index.saturating_add(1);
+        let own = scan.get(index).map(|now| milliohms(now, baseline.own, balance));
+        let lower = neighbour(scan, index.checked_sub(1), baseline.below, balance);
+        let upper = neighbour(scan, Some(above_index), baseline.above, balance);
+        // The outermost wires: what the cell itself drops beyond its other wire.
+        let rest = |other: Option<u16>| own.zip(other).map(|(own, other)| own.saturating_sub(other));
+        let lower = if index == 0 { rest(upper) } else { lower };
+        let upper = if above_index == scan.count() { rest(lower) } else { upper };
+        self.store(index, lower);
+        self.store(above_index, upper);
+    }
+    fn store(&mut self, wire: usize, value: Option<u16>) {
+        let Some(value) = value else { return };
+        match self.milliohms.get_mut(wire) {
+            Some(slot) => *slot = value,
+            None => self.top = value,
+        }
+    }
+    /// The worst wire of a pack of `count` cells, and its number.
+    pub(crate) fn worst(&self, count: u8) -> Option<(Resistance, u8)> {
+        let known = (0..=count).zip(self.milliohms.iter().chain(core::iter::once(&self.top)));
+        known
+            .filter(|(_, value)| **value != UNKNOWN)
+            .max_by_key(|(_, value)| **value)
+            .map(|(wire, value)| (mohm(i32::from(*value)), wire))
+    }
+    pub(crate) fn view(&self, count: u8) -> (&[u16], Option<u16>) {
+        let wires = usize::from(count).saturating_add(1);
+        match self.milliohms.get(..wires) {
+            Some(all) => (all, None),
+            None => (&self.milliohms, Some(self.top)),
+        }
+    }
+}
+
+fn neighbour(scan: &CellScan<'_>, index: Option<usize>, before: Option<u16>, balance: Current) -> Option<u16> {
+    let now = index.and_then(|index| scan.get(index))?;
+    Some(milliohms(now, before?, balance))
+}
+
+/// |ΔU| / |I|, with U in tenths of a millivolt and I in mA: 0.1 mV / 1 mA = 100 mΩ.
+fn milliohms(now: u16, before: u16, balance: Current) -> u16 {
+    let drop = u32::from(now.abs_diff(before)).saturating_mul(100);
+    let value = drop.checked_div(balance.magnitude().as_milliamps().unsigned_abs()).unwrap_or(0);
+    u16::try_from(value).unwrap_or(UNKNOWN.saturating_sub(1)).min(UNKNOWN.saturating_sub(1))
+}

@@ -1,0 +1,154 @@
+//! Protection: from measurements to the complete set of alarms.
+//!
+//! | file | |
+//! |---|---|
+//! | `alarm.rs` | the alarms, and what each inhibits |
+//! | `rows.rs` | **the table**: signal, limit, delay and release of every alarm |
+//! | `monitor.rs` | the one mechanism that watches a row |
+//! | `signals.rs` | what each signal is |
+//! | `retry.rs` | counting trips, locking out (D10) |
+
+mod alarm;
+mod monitor;
+mod retry;
+mod rows;
+mod signals;
+
+pub use alarm::{Alarm, AlarmSet, Inhibit};
+pub(crate) use monitor::{Observation, Release, Side};
+pub(crate) use retry::Conduct;
+pub use retry::Retries;
+pub(crate) use rows::{Fact, Row, Signal, wire_limit};
+pub(crate) use signals::{Circumstances, FactSet};
+
+use crate::config::{Topology, ValidConfig};
+use monitor::{Limit, State};
+
+/// All monitors.
+#[derive(Clone, Debug)]
+pub(crate) struct Protection {
+    active: AlarmSet,
+    pending: AlarmSet,
+    /// One timer a monitor; see [`monitor::State`].
+    timers: [u32; Alarm::COUNT],
+}
+
+/// What one step changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Edges {
+    pub raised: AlarmSet,
+    pub cleared: AlarmSet,
+}
+
+impl Protection {
+    pub(crate) const fn new() -> Self {
+        Self { active: AlarmSet::EMPTY, pending: AlarmSet::EMPTY, timers: [0; Alarm::COUNT] }
+    }
+    pub(crate) const fn active(&self) -> AlarmSet {
+        self.active
+    }
+    pub(crate) const fn pending(&self) -> AlarmSet {
+        self.pending
+    }
+    /// How long the alarm stands where it is, in ms, saturating.
+    pub(crate) fn timer(&self, alarm: Alarm) -> u32 {
+        self.timers.get(alarm as usize).copied().unwrap_or(0)
+    }
+    /// Raises an alarm without an observation (restore, requests).
+    pub(crate) fn raise(&mut self, alarms: AlarmSet) {
+        self.active = self.active.and(alarms);
+        self.pending = self.pending.minus(alarms);
+        for alarm in alarms.iter() {
+            if let Some(timer) = self.timers.get_mut(alarm as usize) {
+                *timer = 0;
+            }
+        }
+    }
+    /// Clears alarms by request.
+    pub(crate) fn clear(&mut self, alarms: AlarmSet) {
+        self.active = self.active.minus(alarms);
+    }
+    /// Delays start anew, alarms stay: after a change of the configuration.
+    pub(crate) fn forget_pending(&mut self) {
+        self.pending = AlarmSet::EMPTY;
+    }
+
+    /// Lets time pass for every monitor that is not clear.
+    fn advance(&mut self, elapsed: u32) {
+        for alarm in self.active.and(self.pending).iter() {
+            if let Some(timer) = self.timers.get_mut(alarm as usize) {
+                *timer = timer.saturating_add(elapsed);
+            }
+        }
+    }
+
+    /// Looks at every row once.
+    pub(crate) fn step<const N: usize>(&mut self, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
+        let before = self.active;
+        self.advance(elapsed);
+        for (alarm, (row, timer)) in Alarm::ALL.into_iter().zip(rows::ROWS.iter().zip(&mut self.timers)) {
+            let state = if self.active.contains(alarm) {
+                State::Active
+            } else if self.pending.contains(alarm) {
+                State::Pending
+            } else {
+                State::Clear
+            };
+            let observation = seen.observe(row.signal);
+            if state == State::Clear && !observation.fresh {
+                continue;
+            }
+            let limit: Option<Limit> = row.limit(seen.config);
+            match monitor::update(state, timer, limit.as_ref(), &observation) {
+                State::Clear => {
+                    self.active = self.active.without(alarm);
+                    self.pending = self.pending.without(alarm);
+                }
+                State::Pending => {
+                    self.active = self.active.without(alarm);
+                    self.pending = self.pending.with(alarm);
+                }
+                State::Active => {
+                    self.active = self.active.with(alarm);
+                    self.pending = self.pending.without(alarm);
+                }
+            }
+        }
+        Edges { raised: self.active.minus(before), cleared: before.minus(self.active) }
+    }
+
+    /// Whether an active alarm inhibits something on this board.
+    pub(crate) fn inhibits(&self, what: Inhibit, config: &ValidConfig) -> bool {
+        !self.active.common(inhibiting(what, config)).is_empty()
+    }
+    /// Whether a pending one will.
+    pub(crate) fn threatens(&self, what: Inhibit, config: &ValidConfig) -> bool {
+        !self.pending.common(inhibiting(what, config)).is_empty()
+    }
+}
+
+/// The alarms that inhibit something on this board: the table, and the one exception for stuck switches (X10).
+pub(crate) fn inhibiting(what: Inhibit, config: &ValidConfig) -> AlarmSet {
+    const CHARGE: AlarmSet = AlarmSet::inhibiting(Inhibit::CHARGE);
+    const DISCHARGE: AlarmSet = AlarmSet::inhibiting(Inhibit::DISCHARGE);
+    const BALANCE: AlarmSet = AlarmSet::inhibiting(Inhibit::BALANCE);
+    const HEATER: AlarmSet = AlarmSet::inhibiting(Inhibit::HEATER);
+    const POWER: AlarmSet = AlarmSet::inhibiting(Inhibit::POWER);
+    const STUCK: AlarmSet = AlarmSet::of(&[Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck]);
+    let mut alarms = AlarmSet::EMPTY;
+    for (part, set) in [
+        (Inhibit::CHARGE, CHARGE),
+        (Inhibit::DISCHARGE, DISCHARGE),
+        (Inhibit::BALANCE, BALANCE),
+        (Inhibit::HEATER, HEATER),
+        (Inhibit::POWER, POWER),
+    ] {
+        if what.includes(part) {
+            alarms = alarms.and(set);
+        }
+    }
+    if what.includes(Inhibit::SWITCHES) && config.board().topology != Topology::BackToBack {
+        alarms = alarms.and(STUCK);
+    }
+    alarms
+}

@@ -1,0 +1,278 @@
+//! The table of protections: one row an alarm. It reads like the manual's.
+//!
+//! A new alarm is a variant in `alarm.rs` (with what it inhibits), its parameters, and one row here.
+
+use super::alarm::Alarm;
+use super::monitor::{Limit, Release, Side};
+use crate::config::{ParameterId as P, ValidConfig};
+use crate::measurement::lost_time;
+
+/// What an alarm looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    LowestCell,
+    HighestCell,
+    /// The cell that decides about the shutdown, while nothing charges (D02).
+    ShutdownCell,
+    CellSpread,
+    SumOfCells,
+    ChargeCurrent,
+    DischargeCurrent,
+    WarmestBattery,
+    ColdestBattery,
+    BatterySpread,
+    Mos,
+    /// Lowest or highest cell, while the stack agrees with the sum (X13, X14).
+    ConfirmedLowestCell,
+    ConfirmedHighestCell,
+    /// Ages in ms (X01).
+    CellAge,
+    CurrentAge,
+    TemperatureAge,
+    /// By how much the most overdue required channel exceeds its own lost time, in ms (X01).
+    Overdue,
+    /// By how much the stack differs beyond its tolerance, in µV (X03).
+    StackExcess,
+    /// Worst sense wire in µΩ (W02).
+    WorstWire,
+    /// Current against the body diode of a switch that is commanded open (X10).
+    ChargeThroughOpenSwitch,
+    DischargeThroughOpenSwitch,
+    /// Drop over closed switches (X11).
+    SwitchDrop,
+    /// Things that are true (1) or not (0).
+    Fact(Fact),
+}
+
+/// Things that are true or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    ShortCircuit,
+    CellCountWrong,
+    BatterySensorFaulty,
+    MosSensorFaulty,
+    OpenWire,
+    WrongChemistry,
+    PrechargeFailed,
+    TerminalMismatch,
+    SelfTestFailed,
+    LimitsCorrupt,
+    StepLate,
+    TimeWentBack,
+    EmergencyStop,
+    ChargeLockedOut,
+    DischargeLockedOut,
+    HeaterIneffective,
+    OutputFailed,
+    /// Raised by hand only (restore), never by observation.
+    Never,
+}
+
+/// A value out of the configuration.
+#[derive(Clone, Copy, Debug)]
+enum Value {
+    Fixed(i32),
+    /// A parameter; at 0 the row is off where the parameter's row allows that.
+    Of(P),
+    /// A parameter moved by `times` margins towards the safe side; off with the margin (X09).
+    Before(P, P, i32),
+    /// The same upwards.
+    Beyond(P, P, i32),
+    /// A current less `times` the margin in thousandths of itself (X09).
+    Share(P, P, i32),
+    /// A current times a ratio in thousandths (X06).
+    Ratio(P, P),
+    /// Four fifths of a parameter (X08: hysteresis).
+    FourFifths(P),
+    /// The stale time of cells and current (X01).
+    LostTime,
+    /// A parameter, off unless the flag is set (D11).
+    If(P, P),
+    /// The wire limit, D26 when the parameter is 0.
+    WireLimit,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    Level(Value),
+    /// Held for the data recovery time.
+    Recovered,
+    /// No longer violated.
+    AtOnce,
+    After(P),
+    ByRequest,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub signal: Signal,
+    side: Side,
+    trip: Value,
+    delay: Value,
+    ends: Ends,
+}
+
+const NOW: Value = Value::Fixed(0);
+
+const fn above(signal: Signal, trip: Value, delay: Value, ends: Ends) -> Row {
+    Row { signal, side: Side::Above, trip, delay, ends }
+}
+const fn below(signal: Signal, trip: Value, delay: Value, ends: Ends) -> Row {
+    Row { signal, side: Side::Below, trip, delay, ends }
+}
+const fn reaching(signal: Signal, trip: Value, ends: Ends) -> Row {
+    Row { signal, side: Side::Reaching, trip, delay: NOW, ends }
+}
+const fn fact(fact: Fact, delay: Value, ends: Ends) -> Row {
+    Row { signal: Signal::Fact(fact), side: Side::Above, trip: NOW, delay, ends }
+}
+
+/// **The table.** In the order of [`Alarm`].
+#[rustfmt::skip]
+const fn row(alarm: Alarm) -> Row {
+    use Alarm as A;
+    use Ends::{After, AtOnce, ByRequest, Level, Recovered};
+    use Signal as S;
+    use Value::{Before, Beyond, Fixed, FourFifths, If, LostTime, Of, Ratio, Share, WireLimit};
+    match alarm {
+        // alarm                                signal                trip                                  delay                                 ends
+        A::CellUndervoltage           => below(S::LowestCell,         Of(P::CellUndervoltageProtection),    Of(P::CellUndervoltageDelay),         Level(Of(P::CellUndervoltageRecovery))),
+        A::CellOvervoltage            => above(S::HighestCell,        Of(P::CellOvervoltageProtection),     Of(P::CellOvervoltageDelay),          Level(Of(P::CellOvervoltageRecovery))),
+        A::ChargeOvercurrent          => above(S::ChargeCurrent,      Of(P::ChargeOvercurrentProtection),   Of(P::ChargeOvercurrentDelay),        After(P::ChargeOvercurrentRelease)),
+        A::DischargeOvercurrent       => above(S::DischargeCurrent,   Of(P::DischargeOvercurrentProtection), Of(P::DischargeOvercurrentDelay),    After(P::DischargeOvercurrentRelease)),
+        A::ShortCircuit               => fact(Fact::ShortCircuit,     NOW,                                                                        After(P::ShortCircuitRelease)),
+        A::ChargeOvertemperature      => above(S::WarmestBattery,     Of(P::ChargeOvertemperatureProtection), Of(P::TemperatureDelay),            Level(Of(P::ChargeOvertemperatureRecovery))),
+        A::DischargeOvertemperature   => above(S::WarmestBattery,     Of(P::DischargeOvertemperatureProtection), Of(P::TemperatureDelay),         Level(Of(P::DischargeOvertemperatureRecovery))),
+        A::ChargeUndertemperature     => below(S::ColdestBattery,     Of(P::ChargeUndertemperatureProtection), Of(P::TemperatureDelay),           Level(Of(P::ChargeUndertemperatureRecovery))),
+        A::DischargeUndertemperature  => below(S::ColdestBattery,     If(P::DischargeUndertemperature, P::DischargeUndertemperatureProtection), Of(P::TemperatureDelay),        Level(Of(P::DischargeUndertemperatureRecovery))),
+        A::MosOvertemperature         => above(S::Mos,                Of(P::MosOvertemperatureProtection),  Of(P::TemperatureDelay),              Level(Of(P::MosOvertemperatureRecovery))),
+        A::AutoShutdown               => Row { signal: S::ShutdownCell, side: Side::FallingTo, trip: Of(P::AutoShutdownVoltage), delay: Of(P::AutoShutdownDelay), ends: AtOnce },
+        A::CellCountMismatch          => fact(Fact::CellCountWrong,   NOW,                                                                        Recovered),
+        A::CellDataLost               => reaching(S::CellAge,         LostTime,                                                                   Recovered),
+        A::CurrentDataLost            => reaching(S::CurrentAge,      LostTime,                                                                   Recovered),
+        A::TemperatureDataLost        => reaching(S::TemperatureAge,  Of(P::TemperatureLostTime),                                                 Recovered),
+        A::DataLostLong               => reaching(S::Overdue,         Of(P::DischargeLostGrace),                                                  Recovered),
+        A::BatterySensorFault         => fact(Fact::BatterySensorFaulty, Of(P::SensorFaultDelay),                                                 Recovered),
+        A::MosSensorFault             => fact(Fact::MosSensorFaulty,  Of(P::SensorFaultDelay),                                                    Recovered),
+        A::StackMismatch              => above(S::StackExcess,        NOW,                                  Fixed(2_000),                         Recovered),
+        A::OpenWire                   => fact(Fact::OpenWire,         NOW,                                                                        Recovered),
+        A::WireResistance             => above(S::WorstWire,          WireLimit,                            NOW,                                  AtOnce),
+        A::SevereDischargeOvercurrent => above(S::DischargeCurrent,   Of(P::SevereDischargeCurrent),        Of(P::SevereDischargeDelay),          After(P::DischargeOvercurrentRelease)),
+        A::SevereChargeOvercurrent    => above(S::ChargeCurrent,      Ratio(P::ChargeOvercurrentProtection, P::SevereChargeRatio), Of(P::SevereChargeDelay), After(P::ChargeOvercurrentRelease)),
+        A::PackOvervoltage            => above(S::SumOfCells,         Of(P::PackOvervoltageProtection),     Of(P::CellOvervoltageDelay),          Level(Of(P::PackOvervoltageRecovery))),
+        A::PackUndervoltage           => below(S::SumOfCells,         Of(P::PackUndervoltageProtection),    Of(P::CellUndervoltageDelay),         Level(Of(P::PackUndervoltageRecovery))),
+        A::CellSpread                 => above(S::CellSpread,         Of(P::CellSpreadProtection),          Of(P::CellOvervoltageDelay),          Level(FourFifths(P::CellSpreadProtection))),
+        A::TemperatureSpread          => above(S::BatterySpread,      Of(P::TemperatureSpreadProtection),   Of(P::TemperatureDelay),              Level(FourFifths(P::TemperatureSpreadProtection))),
+        A::CellSpreadWarning          => above(S::CellSpread,         Of(P::CellSpreadWarning),             NOW,                                  Level(FourFifths(P::CellSpreadWarning))),
+        A::TemperatureSpreadWarning   => above(S::BatterySpread,      Of(P::TemperatureSpreadWarning),      NOW,                                  Level(FourFifths(P::TemperatureSpreadWarning))),
+        A::CellUndervoltageWarning    => below(S::LowestCell,         Beyond(P::CellUndervoltageProtection, P::WarningVoltageMargin, 1), NOW,      Level(Beyond(P::CellUndervoltageProtection, P::WarningVoltageMargin, 2))),
+        A::CellOvervoltageWarning     => above(S::HighestCell,        Before(P::CellOvervoltageProtection, P::WarningVoltageMargin, 1), NOW,       Level(Before(P::CellOvervoltageProtection, P::WarningVoltageMargin, 2))),
+        A::ChargeCurrentWarning       => above(S::ChargeCurrent,      Share(P::ChargeOvercurrentProtection, P::WarningCurrentMargin, 1), NOW,      Level(Share(P::ChargeOvercurrentProtection, P::WarningCurrentMargin, 2))),
+        A::DischargeCurrentWarning    => above(S::DischargeCurrent,   Share(P::DischargeOvercurrentProtection, P::WarningCurrentMargin, 1), NOW,   Level(Share(P::DischargeOvercurrentProtection, P::WarningCurrentMargin, 2))),
+        A::OvertemperatureWarning     => above(S::WarmestBattery,     Before(P::DischargeOvertemperatureProtection, P::WarningTemperatureMargin, 1), NOW, Level(Before(P::DischargeOvertemperatureProtection, P::WarningTemperatureMargin, 2))),
+        A::UndertemperatureWarning    => below(S::ColdestBattery,     Beyond(P::ChargeUndertemperatureProtection, P::WarningTemperatureMargin, 1), NOW, Level(Beyond(P::ChargeUndertemperatureProtection, P::WarningTemperatureMargin, 2))),
+        A::MosTemperatureWarning      => above(S::Mos,                Before(P::MosOvertemperatureProtection, P::WarningTemperatureMargin, 1), NOW, Level(Before(P::MosOvertemperatureProtection, P::WarningTemperatureMargin, 2))),
+        A::ChargeSwitchStuck          => above(S::ChargeThroughOpenSwitch, Of(P::StuckSwitchCurrent),       Fixed(500),                           ByRequest),
+        A::DischargeSwitchStuck       => above(S::DischargeThroughOpenSwitch, Of(P::StuckSwitchCurrent),    Fixed(500),                           ByRequest),
+        A::NotConducting              => above(S::SwitchDrop,         Of(P::NotConductingVoltage),          Fixed(1_000),                         AtOnce),
+        A::DeepDischarge              => below(S::ConfirmedLowestCell, Of(P::NeverChargeVoltage),           Fixed(5_000),                         ByRequest),
+        A::Abuse                      => above(S::ConfirmedHighestCell, Of(P::AbuseVoltage),                Fixed(5_000),                         ByRequest),
+        A::WrongChemistry             => fact(Fact::WrongChemistry,   NOW,                                                                        ByRequest),
+        A::PrechargeFailed            => fact(Fact::PrechargeFailed,  NOW,                                                                        AtOnce),
+        A::ResetHoldOff               => fact(Fact::Never,            NOW,                                                                        After(P::ShortCircuitRelease)),
+        A::TerminalMismatch           => fact(Fact::TerminalMismatch, NOW,                                                                        AtOnce),
+        A::SelfTestFailed             => fact(Fact::SelfTestFailed,   NOW,                                                                        AtOnce),
+        A::LimitsCorrupt              => fact(Fact::LimitsCorrupt,    NOW,                                                                        ByRequest),
+        A::StepLate                   => fact(Fact::StepLate,         NOW,                                                                        Recovered),
+        A::TimeWentBack               => fact(Fact::TimeWentBack,     NOW,                                                                        Recovered),
+        A::EmergencyStop              => fact(Fact::EmergencyStop,    NOW,                                                                        AtOnce),
+        A::ChargeLockedOut            => fact(Fact::ChargeLockedOut,  NOW,                                                                        AtOnce),
+        A::DischargeLockedOut         => fact(Fact::DischargeLockedOut, NOW,                                                                      AtOnce),
+        A::HeaterIneffective          => fact(Fact::HeaterIneffective, NOW,                                                                       AtOnce),
+        A::OutputFailed               => fact(Fact::OutputFailed,     NOW,                                                                        Recovered),
+        A::StorageCorrupt             => fact(Fact::Never,            NOW,                                                                        ByRequest),
+        A::CountersCorrupt            => fact(Fact::Never,            NOW,                                                                        ByRequest),
+    }
+}
+
+/// The table as data, so that a row is an index away.
+pub(crate) const ROWS: [Row; Alarm::COUNT] = {
+    let mut rows = [row(Alarm::CellUndervoltage); Alarm::COUNT];
+    let mut index = 0;
+    while index < Alarm::COUNT {
+        #[allow(clippy::indexing_slicing, reason = "the loop ends at the length of both arrays")]
+        {
+            rows[index] = row(Alarm::ALL[index]);
+        }
+        index = index.saturating_add(1);
+    }
+    rows
+};
+
+impl Row {
+    /// The row's limit with the configuration's values; `None` where it is switched off.
+    pub(crate) fn limit(&self, config: &ValidConfig) -> Option<Limit> {
+        let release = match self.ends {
+            Ends::Level(value) => Release::Level(value.read(config)?),
+            Ends::Recovered => Release::Held(config.duration(P::DataRecoveryTime).as_millis()),
+            Ends::AtOnce => Release::Held(0),
+            Ends::After(parameter) => Release::After(config.duration(parameter).as_millis()),
+            Ends::ByRequest => Release::Never,
+        };
+        Some(Limit {
+            side: self.side,
+            trip: self.trip.read(config)?,
+            delay: self.delay.read(config).unwrap_or(0).unsigned_abs(),
+            release,
+        })
+    }
+    /// The row of an alarm.
+    pub(crate) fn of(alarm: Alarm) -> Self {
+        row(alarm)
+    }
+}
+
+impl Value {
+    /// The value, or `None` where the row is switched off.
+    fn read(self, config: &ValidConfig) -> Option<i32> {
+        let get = |parameter: P| {
+            let value = config.get(parameter);
+            (value != 0 || !parameter.zero_is_off()).then_some(value)
+        };
+        Some(match self {
+            Self::Fixed(value) => value,
+            Self::Of(parameter) => get(parameter)?,
+            Self::Before(parameter, margin, times) => get(parameter)?.saturating_sub(get(margin)?.saturating_mul(times)),
+            Self::Beyond(parameter, margin, times) => get(parameter)?.saturating_add(get(margin)?.saturating_mul(times)),
+            Self::Share(parameter, margin, times) => {
+                let left = 1_000_i32.saturating_sub(get(margin)?.saturating_mul(times));
+                permille(get(parameter)?, left)
+            }
+            Self::Ratio(parameter, ratio) => permille(get(parameter)?, get(ratio)?),
+            Self::FourFifths(parameter) => get(parameter)? / 5 * 4,
+            Self::LostTime => lost_time(config) as i32,
+            Self::If(flag, parameter) => config.flag(flag).then(|| config.get(parameter))?,
+            Self::WireLimit => wire_limit(config),
+        })
+    }
+}
+
+/// value × ‰ in 32 bits: currents reach 10⁶ mA and ratios 3000, so the value is divided first and the rest added.
+const fn permille(value: i32, permille: i32) -> i32 {
+    let whole = (value / 1_000).saturating_mul(permille);
+    let rest = (value % 1_000).saturating_mul(permille) / 1_000;
+    whole.saturating_add(rest)
+}
+
+/// D26: min(1 Ω, 0.4 V / balance current), unless the owner set one. In µΩ.
+pub(crate) fn wire_limit(config: &ValidConfig) -> i32 {
+    const ONE_OHM: i32 = 1_000_000;
+    match config.get(P::WireResistanceLimit) {
+        // 0.4 V / I: 400 000 µV / mA = mΩ, times 1000.
+        0 => 400_000_i32
+            .checked_div(config.get(P::BalanceCurrent))
+            .map_or(ONE_OHM, |milliohms| milliohms.saturating_mul(1_000).min(ONE_OHM)),
+        limit => limit,
+    }
+}

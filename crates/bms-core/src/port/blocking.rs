@@ -3,7 +3,7 @@
 use super::ErrorType;
 use crate::balancing::{BalancerCapabilities, Plan};
 use crate::command::{Beep, Expiring, Power as PowerState, ScanMode, Switch};
-use crate::measurement::{Cells, Inputs, Sample, Temperatures};
+use crate::measurement::{Cells, Feedback, Inputs, Sample, Temperatures};
 use crate::time::Instant;
 use crate::units::{Current, Voltage};
 
@@ -95,6 +95,11 @@ sense!(
 sense!(
     /// Measures the temperatures. MUST report an open or shorted sensor as `Invalid`.
     TemperatureSense, temperatures -> Temperatures
+);
+sense!(
+    /// Tells what the balancer does now. MUST say `quiet` only when the balancer is off and the cells have settled, and
+    /// MUST answer at once: a scan of the cells counts as quiet only together with this.
+    FeedbackSense, feedback -> Feedback
 );
 sense!(
     /// Reads the digital inputs. MUST report the short-circuit *latch*, not the comparator's level.

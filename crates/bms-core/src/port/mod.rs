@@ -12,11 +12,14 @@
 #[cfg(feature = "async")]
 pub mod asynch;
 mod blocking;
+pub mod compose;
+mod not_fitted;
 
 pub use blocking::{
-    Balancer, CellSense, Clock, CurrentSense, Heater, Indicator, InputSense, LastResort, Power, Precharge, Sampler, Switches,
-    TemperatureSense, VoltageSense,
+    Balancer, CellSense, Clock, CurrentSense, FeedbackSense, Heater, Indicator, InputSense, LastResort, Power, Precharge,
+    Sampler, Switches, TemperatureSense, VoltageSense,
 };
+pub use not_fitted::NotFitted;
 
 use core::convert::Infallible;
 use core::fmt::Debug;

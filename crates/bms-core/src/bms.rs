@@ -71,8 +71,6 @@ struct Flags {
     untimely: bool,
     time_went_back: bool,
     limits_corrupt: bool,
-    full: bool,
-    empty: bool,
 }
 
 /// The first scans after a start: do they fit the chemistry (X15)?
@@ -143,8 +141,6 @@ impl<const N: usize, E, S> Bms<N, E, S> {
                 untimely: false,
                 time_went_back: false,
                 limits_corrupt: false,
-                full: false,
-                empty: false,
             },
             config,
         }
@@ -321,6 +317,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             facts: self.facts(),
         };
         let edges = self.protection.step(elapsed, &seen);
+        self.retries.trips(edges.raised);
         self.flags.output_failed = false;
         edges
     }

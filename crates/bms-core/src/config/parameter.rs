@@ -150,7 +150,7 @@ macro_rules! off {
 }
 
 macro_rules! parameters {
-    ($($id:ident $name:literal, $unit:ident $min:literal ..= $max:literal $($off:ident)? step $step:literal,
+    ($($id:ident $name:literal, $unit:ident $min:literal ..= $max:literal $([$off:ident])? step $step:literal,
        $defaults:tt $(manual $manual:literal)?, $scope:ident, $requirement:literal, $section:literal, $description:literal;)*) => {
         /// Names one parameter. The numbers are stable: stores and links use them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -208,12 +208,12 @@ parameters! {
     DischargeOvercurrentProtection "discharge_overcurrent_protection", Milliamps 100..=350_000 step 100, [0], Service, "P08", "5.3.2 m", "Maximum discharging current.";
     DischargeOvercurrentDelay "discharge_overcurrent_delay", Milliseconds 1_000..=600_000 step 1_000, [30_000], Service, "P08", "5.3.2 m", "How long the discharging current must stay above the maximum.";
     DischargeOvercurrentRelease "discharge_overcurrent_release", Milliseconds 2_000..=120_000 step 1_000, [60_000], Service, "P09", "5.3.2 m", "Time from the discharge over-current alarm to its release.";
-    SevereDischargeCurrent "severe_discharge_current", Milliamps 100..=1_000_000 or_off step 100, [0] manual 0, Service, "X05", "-", "Second-level discharging current; the model's maximum. 0: off.";
+    SevereDischargeCurrent "severe_discharge_current", Milliamps 100..=1_000_000 [or_off] step 100, [0] manual 0, Service, "X05", "-", "Second-level discharging current; the model's maximum. 0: off.";
     SevereDischargeDelay "severe_discharge_delay", Milliseconds 10..=2_000 step 10, [300], Service, "X05", "-", "Delay of the second-level discharge over-current.";
-    SevereChargeRatio "severe_charge_ratio", Permille 1_100..=3_000 or_off step 100, [1_500] manual 0, Service, "X06", "-", "Second-level charging current as a ratio of the maximum charging current. 0: off.";
+    SevereChargeRatio "severe_charge_ratio", Permille 1_100..=3_000 [or_off] step 100, [1_500] manual 0, Service, "X06", "-", "Second-level charging current as a ratio of the maximum charging current. 0: off.";
     SevereChargeDelay "severe_charge_delay", Milliseconds 10..=10_000 step 10, [1_000], Service, "X06", "-", "Delay of the second-level charge over-current.";
     ShortCircuitRelease "short_circuit_release", Milliseconds 2_000..=120_000 step 1_000, [60_000], Service, "P11", "5.3.2 n", "Time from a short circuit to its release.";
-    RetryLimit "retry_limit", Count 1..=100 or_off step 1, [3] manual 0, Service, "D10", "-", "Trips of one cause until it is locked out. 0: unlimited, as the manual.";
+    RetryLimit "retry_limit", Count 1..=100 [or_off] step 1, [3] manual 0, Service, "D10", "-", "Trips of one cause until it is locked out. 0: unlimited, as the manual.";
     // -- temperatures
     ChargeOvertemperatureProtection "charge_overtemperature_protection", DecidegreesCelsius 300..=800 step 10, [600], Service, "P12", "5.3.2 q", "Above this battery temperature charging stops.";
     ChargeOvertemperatureRecovery "charge_overtemperature_recovery", DecidegreesCelsius 250..=800 step 10, [550], Service, "P12", "5.3.2 q", "Below this battery temperature charging starts again.";
@@ -234,8 +234,8 @@ parameters! {
     BalanceCurrent "balance_current", Milliamps 50..=15_000 step 10, [600], Service, "B02", "5.3.2 p", "Maximum balancing current; at most the model's and 0.1 C.";
     BalanceMinimumOn "balance_minimum_on", Milliseconds 0..=600_000 step 100, [1_000] manual 0, Service, "D04", "-", "Shortest time that a pair of cells stays chosen.";
     BalanceMinimumOff "balance_minimum_off", Milliseconds 0..=600_000 step 100, [1_000] manual 0, Service, "D04", "-", "Shortest pause after balancing stopped.";
-    BalanceCurrentLimit "balance_pack_current_limit", Milliamps 100..=1_000_000 or_off step 100, [0], Service, "D27", "-", "Pack current above which balancing pauses. 0: no limit.";
-    WireResistanceLimit "wire_resistance_limit", Microohms 1_000..=5_000_000 or_off step 1_000, [0], Service, "D26", "5.3.1 zone 3", "A sense wire above this blocks balancing. 0: min(1 Ω, 0.4 V / balance current).";
+    BalanceCurrentLimit "balance_pack_current_limit", Milliamps 100..=1_000_000 [or_off] step 100, [0], Service, "D27", "-", "Pack current above which balancing pauses. 0: no limit.";
+    WireResistanceLimit "wire_resistance_limit", Microohms 1_000..=5_000_000 [or_off] step 1_000, [0], Service, "D26", "5.3.1 zone 3", "A sense wire above this blocks balancing. 0: min(1 Ω, 0.4 V / balance current).";
     // -- trust in the measurements
     DataLostTime "data_lost_time", Milliseconds 100..=10_000 step 100, [1_000], Service, "X01", "-", "Age at which cell voltages and current count as lost; at least three sample periods.";
     TemperatureLostTime "temperature_lost_time", Milliseconds 100..=10_000 step 100, [10_000], Service, "X01", "-", "Age at which a temperature counts as lost.";
@@ -246,29 +246,29 @@ parameters! {
     OpenWireCheck "open_wire_check", Flag 0..=1 step 1, [1] manual 0, Service, "X04", "-", "1: look for open sense wires.";
     ChemistryCheck "chemistry_check", Flag 0..=1 step 1, [1] manual 0, Service, "X15", "-", "1: the first samples must fit the chemistry.";
     // -- the pack as a whole
-    PackOvervoltageProtection "pack_overvoltage_protection", Microvolts 5_000_000..=150_000_000 or_off step 10_000, [0], Service, "X07", "-", "Pack voltage above which charging stops. 0: off.";
-    PackOvervoltageRecovery "pack_overvoltage_recovery", Microvolts 5_000_000..=150_000_000 or_off step 10_000, [0], Service, "X07", "-", "Pack voltage below which charging starts again.";
-    PackUndervoltageProtection "pack_undervoltage_protection", Microvolts 4_000_000..=150_000_000 or_off step 10_000, [0], Service, "X07", "-", "Pack voltage below which discharging stops. 0: off.";
-    PackUndervoltageRecovery "pack_undervoltage_recovery", Microvolts 4_000_000..=150_000_000 or_off step 10_000, [0], Service, "X07", "-", "Pack voltage above which discharging starts again.";
-    CellSpreadWarning "cell_spread_warning", Microvolts 20_000..=2_000_000 or_off step 1_000, [300_000] manual 0, Service, "X08", "-", "Highest minus lowest cell above this warns. 0: off.";
-    CellSpreadProtection "cell_spread_protection", Microvolts 20_000..=2_000_000 or_off step 1_000, [0], Service, "X08", "-", "Highest minus lowest cell above this stops charging and discharging. 0: off.";
-    TemperatureSpreadWarning "temperature_spread_warning", DecidegreesCelsius 10..=800 or_off step 10, [150] manual 0, Service, "X08", "-", "Warmest minus coldest sensor above this warns. 0: off.";
-    TemperatureSpreadProtection "temperature_spread_protection", DecidegreesCelsius 10..=800 or_off step 10, [0], Service, "X08", "-", "Warmest minus coldest sensor above this stops charging and discharging. 0: off.";
-    WarningVoltageMargin "warning_voltage_margin", Microvolts 5_000..=500_000 or_off step 1_000, [50_000] manual 0, Service, "X09", "-", "A cell voltage this near to its protection value warns. 0: off.";
-    WarningTemperatureMargin "warning_temperature_margin", DecidegreesCelsius 10..=200 or_off step 10, [50] manual 0, Service, "X09", "-", "A temperature this near to its protection value warns. 0: off.";
-    WarningCurrentMargin "warning_current_margin", Permille 10..=500 or_off step 10, [50] manual 0, Service, "X09", "-", "A current within this part of its maximum warns. 0: off.";
+    PackOvervoltageProtection "pack_overvoltage_protection", Microvolts 5_000_000..=150_000_000 [or_off] step 10_000, [0], Service, "X07", "-", "Pack voltage above which charging stops. 0: off.";
+    PackOvervoltageRecovery "pack_overvoltage_recovery", Microvolts 5_000_000..=150_000_000 [or_off] step 10_000, [0], Service, "X07", "-", "Pack voltage below which charging starts again.";
+    PackUndervoltageProtection "pack_undervoltage_protection", Microvolts 4_000_000..=150_000_000 [or_off] step 10_000, [0], Service, "X07", "-", "Pack voltage below which discharging stops. 0: off.";
+    PackUndervoltageRecovery "pack_undervoltage_recovery", Microvolts 4_000_000..=150_000_000 [or_off] step 10_000, [0], Service, "X07", "-", "Pack voltage above which discharging starts again.";
+    CellSpreadWarning "cell_spread_warning", Microvolts 20_000..=2_000_000 [or_off] step 1_000, [300_000] manual 0, Service, "X08", "-", "Highest minus lowest cell above this warns. 0: off.";
+    CellSpreadProtection "cell_spread_protection", Microvolts 20_000..=2_000_000 [or_off] step 1_000, [0], Service, "X08", "-", "Highest minus lowest cell above this stops charging and discharging. 0: off.";
+    TemperatureSpreadWarning "temperature_spread_warning", DecidegreesCelsius 10..=800 [or_off] step 10, [150] manual 0, Service, "X08", "-", "Warmest minus coldest sensor above this warns. 0: off.";
+    TemperatureSpreadProtection "temperature_spread_protection", DecidegreesCelsius 10..=800 [or_off] step 10, [0], Service, "X08", "-", "Warmest minus coldest sensor above this stops charging and discharging. 0: off.";
+    WarningVoltageMargin "warning_voltage_margin", Microvolts 5_000..=500_000 [or_off] step 1_000, [50_000] manual 0, Service, "X09", "-", "A cell voltage this near to its protection value warns. 0: off.";
+    WarningTemperatureMargin "warning_temperature_margin", DecidegreesCelsius 10..=200 [or_off] step 10, [50] manual 0, Service, "X09", "-", "A temperature this near to its protection value warns. 0: off.";
+    WarningCurrentMargin "warning_current_margin", Permille 10..=500 [or_off] step 10, [50] manual 0, Service, "X09", "-", "A current within this part of its maximum warns. 0: off.";
     // -- switches
-    StuckSwitchCurrent "stuck_switch_current", Milliamps 100..=20_000 or_off step 100, [2_000] manual 0, Service, "X10", "-", "Current through an open switch against its body diode that counts as stuck. 0: off.";
-    NotConductingVoltage "not_conducting_voltage", Microvolts 100_000..=10_000_000 or_off step 10_000, [1_000_000] manual 0, Service, "X11", "-", "Drop over closed switches that warns. 0: off.";
-    DiodeBypassCurrent "diode_bypass_current", Milliamps 500..=50_000 or_off step 100, [5_000] manual 0, Service, "X12", "-", "Opposite current above which a switch held open by a one-direction alarm closes. 0: off.";
-    TerminalMismatchVoltage "terminal_mismatch_voltage", Microvolts 100_000..=20_000_000 or_off step 10_000, [1_000_000] manual 0, Service, "X19", "-", "Terminal above the stack by more than this refuses a closing without precharge. 0: off.";
+    StuckSwitchCurrent "stuck_switch_current", Milliamps 100..=20_000 [or_off] step 100, [2_000] manual 0, Service, "X10", "-", "Current through an open switch against its body diode that counts as stuck. 0: off.";
+    NotConductingVoltage "not_conducting_voltage", Microvolts 100_000..=10_000_000 [or_off] step 10_000, [1_000_000] manual 0, Service, "X11", "-", "Drop over closed switches that warns. 0: off.";
+    DiodeBypassCurrent "diode_bypass_current", Milliamps 500..=50_000 [or_off] step 100, [5_000] manual 0, Service, "X12", "-", "Opposite current above which a switch held open by a one-direction alarm closes. 0: off.";
+    TerminalMismatchVoltage "terminal_mismatch_voltage", Microvolts 100_000..=20_000_000 [or_off] step 10_000, [1_000_000] manual 0, Service, "X19", "-", "Terminal above the stack by more than this refuses a closing without precharge. 0: off.";
     ResetHoldOff "reset_hold_off", Flag 0..=1 step 1, [1] manual 0, Service, "X18", "-", "1: stay open for the short-circuit release time after an abnormal reset.";
     // -- abuse
-    NeverChargeVoltage "never_charge_voltage", Microvolts 500_000..=3_000_000 or_off step 1_000, [2_000_000, 2_000_000, 1_000_000] manual 0, Service, "X13", "-", "A cell below this is never charged again. 0: off.";
-    AbuseVoltage "abuse_voltage", Microvolts 2_000_000..=4_800_000 or_off step 1_000, [4_400_000, 4_000_000, 3_000_000] manual 0, Service, "X14", "-", "A cell above this locks the pack for good. 0: off.";
+    NeverChargeVoltage "never_charge_voltage", Microvolts 500_000..=3_000_000 [or_off] step 1_000, [2_000_000, 2_000_000, 1_000_000] manual 0, Service, "X13", "-", "A cell below this is never charged again. 0: off.";
+    AbuseVoltage "abuse_voltage", Microvolts 2_000_000..=4_800_000 [or_off] step 1_000, [4_400_000, 4_000_000, 3_000_000] manual 0, Service, "X14", "-", "A cell above this locks the pack for good. 0: off.";
     Trickle "trickle", Flag 0..=1 step 1, [1] manual 0, Service, "X16", "-", "1: publish 0.05 C as the charge limit while the lowest cell is below the under-voltage protection.";
     // -- heater
-    HeaterResistance "heater_resistance", Microohms 100_000..=2_000_000_000 or_off step 100_000, [0], Service, "H02", "3.1", "Resistance of the heating film. 0: none fitted.";
+    HeaterResistance "heater_resistance", Microohms 100_000..=2_000_000_000 [or_off] step 100_000, [0], Service, "H02", "3.1", "Resistance of the heating film. 0: none fitted.";
     HeaterNeedsCharger "heater_needs_charger", Flag 0..=1 step 1, [1], Service, "D28", "-", "1: heat only while a charger is present.";
     HeaterFromBattery "heater_from_battery", Flag 0..=1 step 1, [1], Service, "D28", "3.2 P7", "1: the heater is fed by the battery; 0: by the charger's input.";
     // -- counting

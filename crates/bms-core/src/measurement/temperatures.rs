@@ -130,16 +130,6 @@ impl TemperatureBank {
         }
         oldest
     }
-    /// The shortest streak of good data among the expected sensors, in ms.
-    pub(crate) fn shortest_streak(&self) -> u32 {
-        self.channels
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| self.expects(*index))
-            .map(|(_, channel)| channel.streak())
-            .min()
-            .unwrap_or(u32::MAX)
-    }
     /// The first expected battery sensor that delivers no good value (X02).
     pub(crate) fn faulty_battery_sensor(&self) -> Option<u8> {
         (0_u8..)

@@ -2,6 +2,8 @@
 
 mod decide;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 pub use requests::{Refusal, Request};
 
@@ -19,7 +21,8 @@ use crate::measurement::{
 use crate::port::ErrorKind;
 use crate::precharge::Precharge;
 use crate::protection::{
-    Alarm, AlarmSet, Circumstances, Conduct, Edges, Fact, FactSet, Inhibit, Observation, Protection, Retries, Row, wire_limit,
+    Alarm, AlarmSet, Circumstances, Conduct, Edges, Fact, FactSet, Inhibit, Observation, Protection, Retries, Row,
+    wire_limit,
 };
 use crate::snapshot::{ResetCause, Snapshot, Stored, UserSwitches};
 use crate::status::{Status, Wires};
@@ -244,7 +247,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let extremes = &self.measurement.extremes;
         let chemistry = self.config.chemistry();
         let implausible = self.config.flag(P::ChemistryCheck)
-            && (extremes.highest() > chemistry.plausible_maximum() || extremes.highest() < chemistry.plausible_minimum());
+            && (extremes.highest() > chemistry.plausible_maximum()
+                || extremes.highest() < chemistry.plausible_minimum());
         self.chemistry.scans = self.chemistry.scans.saturating_add(1);
         if implausible {
             self.chemistry.implausible = self.chemistry.implausible.saturating_add(1);
@@ -292,7 +296,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if limit == Voltage::ZERO {
             return false;
         }
-        let Some(over) = self.measurement.terminal_over_stack(&self.config) else { return false };
+        let Some(over) = self.measurement.terminal_over_stack(&self.config) else {
+            return false;
+        };
         let ceiling = self
             .config
             .voltage(P::CellOvervoltageProtection)
@@ -410,7 +416,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     fn report_outputs(&mut self, now: Instant, command: &Command) {
         let before = &self.command;
         if command.charge != before.charge || command.discharge != before.discharge {
-            let kind = EventKind::Switched { charge: command.charge.is_closed(), discharge: command.discharge.is_closed() };
+            let kind =
+                EventKind::Switched { charge: command.charge.is_closed(), discharge: command.discharge.is_closed() };
             self.events.push(now, kind);
         }
         if command.balance.is_idle() != before.balance.is_idle() {
@@ -430,7 +437,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let conduct = Conduct {
             elapsed,
             charging: usable && command.charge.is_closed() && current > CHARGER_CURRENT,
-            discharging: usable && command.discharge.is_closed() && current < crate::units::Current::ZERO.minus(CHARGER_CURRENT),
+            discharging: usable
+                && command.discharge.is_closed()
+                && current < crate::units::Current::ZERO.minus(CHARGER_CURRENT),
             load_removed: self.previous_inputs.load && self.measurement.inputs.load == Some(false),
             charger_removed: self.previous_inputs.charger && self.measurement.inputs.charger == Some(false),
         };
@@ -441,7 +450,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// The result of applying the last command; a failed write is an input to the next step.
     pub fn output_result(&mut self, result: Result<(), ErrorKind>) {
-        self.flags.output_failed |= result.is_err();
+        self.flags.output_failed = result.is_err();
     }
     /// When the next step must come at the latest: two sample periods after the last one. A driver that has no sample by
     /// then steps with [`Input::Lost`].
@@ -546,7 +555,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             power,
             capacity: self.estimator.capacity(),
             remaining: self.estimator.remaining().map_or(Reading::Invalid, Reading::Valid),
-            state_of_charge_permille: self.estimator.state_of_charge_permille().map_or(Reading::Invalid, Reading::Valid),
+            state_of_charge_permille: self
+                .estimator
+                .state_of_charge_permille()
+                .map_or(Reading::Invalid, Reading::Valid),
             cycle_capacity: self.estimator.cycle_capacity(),
             cycles: self.estimator.cycles(),
             average_cell: of_cells(extremes.sum().divided_by(i32::from(extremes.used.max(1)))),

@@ -149,7 +149,11 @@ impl Command {
         clear_latch: false,
         scan: ScanMode::Any,
         beep: Beep::None,
-        limits: Limits { charge_voltage: Voltage::ZERO, charge_current: Current::ZERO, discharge_current: Current::ZERO },
+        limits: Limits {
+            charge_voltage: Voltage::ZERO,
+            charge_current: Current::ZERO,
+            discharge_current: Current::ZERO,
+        },
     };
 }
 

@@ -1,8 +1,8 @@
 //! Events: what happened, in order, bounded, with losses counted.
 
+use crate::config::ParameterId;
 use crate::protection::Alarm;
 use crate::time::Instant;
-use crate::config::ParameterId;
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

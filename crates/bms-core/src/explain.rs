@@ -115,9 +115,8 @@ pub(crate) fn explanations<const N: usize, E: Estimator, S: Strategy>(
         };
         let held = bms.alarms().common(inhibiting(what, bms.config()));
         let alarms = if closed { crate::protection::AlarmSet::EMPTY } else { held };
-        let waiting = (!closed && general.is_none() && held.is_empty()).then(|| {
-            Reason::Waiting(bms.pending_alarms().common(inhibiting(what, bms.config())).iter().next())
-        });
+        let waiting = (!closed && general.is_none() && held.is_empty())
+            .then(|| Reason::Waiting(bms.pending_alarms().common(inhibiting(what, bms.config())).iter().next()));
         general
             .into_iter()
             .chain(waiting)
@@ -153,7 +152,16 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             None => Clears::GoodFor(Duration::ZERO),
         };
         let known = unit != Unit::Flag && seen.complete;
-        AlarmReason { alarm, index: seen.index, part, value: known.then_some(seen.value), threshold, unit, since, clears }
+        AlarmReason {
+            alarm,
+            index: seen.index,
+            part,
+            value: known.then_some(seen.value),
+            threshold,
+            unit,
+            since,
+            clears,
+        }
     }
 }
 
@@ -175,8 +183,9 @@ fn kind(signal: Signal) -> (Unit, Part) {
             (Unit::DecidegreesCelsius, Part::Sensor)
         }
         Signal::Mos => (Unit::DecidegreesCelsius, Part::None),
-        Signal::CellAge | Signal::CurrentAge | Signal::Overdue => (Unit::Milliseconds, Part::None),
-        Signal::TemperatureAge => (Unit::Milliseconds, Part::Sensor),
+        Signal::CellAge | Signal::CurrentAge | Signal::TemperatureAge | Signal::Overdue => {
+            (Unit::Milliseconds, Part::None)
+        }
         Signal::WorstWire => (Unit::Microohms, Part::Wire),
         Signal::Fact(crate::protection::Fact::OpenWire) => (Unit::Flag, Part::Wire),
         Signal::Fact(crate::protection::Fact::BatterySensorFaulty) => (Unit::Flag, Part::Sensor),

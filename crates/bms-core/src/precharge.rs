@@ -32,7 +32,12 @@ impl Precharge {
     }
     /// The discharge switch wants to close (and may). `voltages` are terminal and stack, if both are usable now.
     /// Returns the output and whether closing is allowed in this step.
-    pub(crate) fn step(&mut self, now: Instant, wanted: bool, voltages: Option<(Voltage, Voltage)>) -> (Expiring, bool) {
+    pub(crate) fn step(
+        &mut self,
+        now: Instant,
+        wanted: bool,
+        voltages: Option<(Voltage, Voltage)>,
+    ) -> (Expiring, bool) {
         if !wanted {
             // A try that was broken off counts as none; the rest after a failed one is kept.
             if !matches!(self.state, State::Resting { until } if now < until) {

@@ -28,11 +28,7 @@ impl Instant {
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         let difference = self.0.saturating_sub(earlier.0);
-        if difference > u32::MAX as u64 {
-            Duration::MAX
-        } else {
-            Duration(difference as u32)
-        }
+        if difference > u32::MAX as u64 { Duration::MAX } else { Duration(difference as u32) }
     }
     /// This point moved later; saturates.
     #[must_use]

@@ -43,12 +43,12 @@ impl ManualRule {
 
     fn choose(&mut self, situation: &Situation<'_>, scan: &CellScan<'_>) {
         let rules = &situation.rules;
-        let Some((highest, lowest)) = extremes(scan) else { return };
+        let Some((highest, lowest)) = extremes(scan) else {
+            return;
+        };
         let difference = highest.1.minus(lowest.1);
         let wide = if self.running { difference >= rules.stop } else { difference > rules.trigger };
-        let rested = self
-            .stopped_at
-            .is_none_or(|stopped| situation.now.since(stopped) >= rules.minimum_off);
+        let rested = self.stopped_at.is_none_or(|stopped| situation.now.since(stopped) >= rules.minimum_off);
         let allowed = highest.1 > rules.start_voltage && highest.1 > rules.floor && lowest.1 < rules.ceiling;
         if !(wide && allowed && (self.running || rested)) {
             if self.running {

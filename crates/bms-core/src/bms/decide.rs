@@ -259,7 +259,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         };
         match *plan {
             Plan::Idle => true,
-            Plan::Transfer { source, destination, current, .. } | Plan::Shuttle { source, destination, current, .. } => {
+            Plan::Transfer { source, destination, current, .. }
+            | Plan::Shuttle { source, destination, current, .. } => {
                 pair(source, destination) && current <= rules.current
             }
             Plan::Bleed { mask, .. } => (0..scan.count())
@@ -319,8 +320,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     fn gentle_charge(&self) -> bool {
         let config = &self.config;
         let measured = &self.measurement;
-        let deep = config.flag(P::Trickle)
-            && measured.extremes.lowest() < config.voltage(P::CellUndervoltageProtection);
+        let deep =
+            config.flag(P::Trickle) && measured.extremes.lowest() < config.voltage(P::CellUndervoltageProtection);
         let range = measured.temperatures.battery();
         let cold = config.chemistry() == Chemistry::LiIon && range.any && range.coldest < deg_c(0);
         deep || cold

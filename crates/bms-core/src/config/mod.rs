@@ -375,6 +375,12 @@ impl ValidConfig {
     pub(crate) fn word(&self, position: usize) -> Option<i32> {
         self.0.values.get(position).copied()
     }
+    /// Memory that decays.
+    #[cfg(test)]
+    #[allow(clippy::indexing_slicing, reason = "a test")]
+    pub(crate) fn flip(&mut self, position: usize, bit: u32) {
+        self.0.values[position] ^= 1_i32.wrapping_shl(bit);
+    }
     /// A parameter that is a voltage.
     #[must_use]
     pub const fn voltage(&self, parameter: ParameterId) -> Voltage {

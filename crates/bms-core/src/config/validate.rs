@@ -95,7 +95,9 @@ impl Rule {
             Self::DischargeCurrentOfModel => P::DischargeOvercurrentProtection,
             Self::SevereCurrentOfModel => P::SevereDischargeCurrent,
             Self::BalanceCurrentOfModel | Self::BalanceCurrentOfCapacity => P::BalanceCurrent,
-            Self::HeaterOfModel | Self::HeaterCurrent | Self::HeaterPower | Self::HeaterWithoutSensor => P::HeaterResistance,
+            Self::HeaterOfModel | Self::HeaterCurrent | Self::HeaterPower | Self::HeaterWithoutSensor => {
+                P::HeaterResistance
+            }
             Self::PrechargeWithoutVoltages => P::TerminalMismatchVoltage,
             Self::PackVoltageHalfSet => P::PackOvervoltageProtection,
         }
@@ -107,7 +109,9 @@ impl Rule {
             Self::CellCountOfModel => "outside the model's cell range for this chemistry",
             Self::OvervoltageCap => "above the chemistry's hard cap",
             Self::UndervoltageFloor => "below the chemistry's hard floor",
-            Self::ChargeCurrentOfModel | Self::DischargeCurrentOfModel => "outside 10 A to the model's continuous rating",
+            Self::ChargeCurrentOfModel | Self::DischargeCurrentOfModel => {
+                "outside 10 A to the model's continuous rating"
+            }
             Self::SevereCurrentOfModel => "above the model's maximum discharge current",
             Self::BalanceCurrentOfModel => "above the model's balance current",
             Self::BalanceCurrentOfCapacity => "above 0.1 C of the capacity",
@@ -266,9 +270,14 @@ const fn against_model(config: &Config, found: &mut Violations) {
         cells < ratings.fewest_cells_of(config.chemistry()) as i32 || cells > ratings.most_cells as i32,
         Rule::CellCountOfModel,
     );
-    found.add(outside_rating(config.get(P::ChargeOvercurrentProtection), ratings.continuous), Rule::ChargeCurrentOfModel);
-    found
-        .add(outside_rating(config.get(P::DischargeOvercurrentProtection), ratings.continuous), Rule::DischargeCurrentOfModel);
+    found.add(
+        outside_rating(config.get(P::ChargeOvercurrentProtection), ratings.continuous),
+        Rule::ChargeCurrentOfModel,
+    );
+    found.add(
+        outside_rating(config.get(P::DischargeOvercurrentProtection), ratings.continuous),
+        Rule::DischargeCurrentOfModel,
+    );
     found.add(
         config.get(P::SevereDischargeCurrent) > ratings.maximum_discharge.as_milliamps(),
         Rule::SevereCurrentOfModel,

@@ -106,7 +106,9 @@ impl Estimator for CoulombCounter {
         if evidence.overvoltage && milliamps > 0 {
             return self.full();
         }
-        let Some(cells) = evidence.cells else { return None };
+        let Some(cells) = evidence.cells else {
+            return None;
+        };
         let config = evidence.config;
         if !self.known && interval.current.magnitude() < c_rate(config, 50) {
             let permille = first_guess(config.chemistry(), cells.average);

@@ -56,7 +56,8 @@ impl Channel {
             return;
         }
         let interval = self.age.saturating_sub(age);
-        self.streak = if self.state == State::Good && interval <= lost { self.streak.saturating_add(interval) } else { 0 };
+        self.streak =
+            if self.state == State::Good && interval <= lost { self.streak.saturating_add(interval) } else { 0 };
         self.resumed = self.state == State::Bad;
         self.age = age;
         self.seen = age;

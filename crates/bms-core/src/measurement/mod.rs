@@ -11,8 +11,8 @@ mod scan;
 mod temperatures;
 mod wires;
 
-pub use calibration::CalibrationError;
 pub(crate) use calibration::Calibration;
+pub use calibration::CalibrationError;
 pub(crate) use channel::Channel;
 pub(crate) use open_wire::OpenWires;
 pub use sample::{
@@ -151,11 +151,7 @@ impl<const N: usize> Measurement<N> {
         if let Some(voltage) = take_voltage(&mut self.terminal, now, &sample.terminal, lost) {
             self.terminal_voltage = voltage;
         }
-        match &sample.temperatures {
-            Group::NotMeasured => {}
-            Group::Failed => self.temperatures.fail(),
-            Group::Measured { at, value } => self.temperatures.take(now, *at, value, config),
-        }
+        self.temperatures.take(now, &sample.temperatures, config);
         if let Group::Measured { value, .. } = &sample.feedback {
             self.feedback = *value;
             self.feedback_fresh = true;
@@ -164,15 +160,21 @@ impl<const N: usize> Measurement<N> {
             self.inputs = *value;
         }
         if self.scanned {
-            let stack = self.stack.usable(lost).then_some(self.stack_voltage);
-            self.suspect = if config.flag(P::OpenWireCheck) {
-                let scan = CellScan::new(&self.tenths, self.valid, config.cell_count());
-                self.open_wires.update(&scan, stack, config.board().stack_voltage)
-            } else {
-                0
-            };
-            self.extremes = Extremes::of(&self.tenths, self.valid & !self.suspect, config.cell_count());
+            self.extremes = Extremes::of(&self.tenths, self.valid, config.cell_count());
+            // Without a cell near zero there is no open wire.
+            let near_zero = config.flag(P::OpenWireCheck) && u32::from(self.extremes.lowest) < open_wire::NEAR_ZERO;
+            self.suspect =
+                if near_zero { self.look_for_open_wires(config, lost) } else { self.open_wires.nothing_found() };
+            if self.suspect != 0 {
+                self.extremes = Extremes::of(&self.tenths, self.valid & !self.suspect, config.cell_count());
+            }
         }
+    }
+
+    fn look_for_open_wires(&mut self, config: &ValidConfig, lost: u32) -> u32 {
+        let stack = self.stack.usable(lost).then_some(self.stack_voltage);
+        let scan = CellScan::new(&self.tenths, self.valid, config.cell_count());
+        self.open_wires.update(&scan, stack, config.board().stack_voltage)
     }
 
     fn take_cells(&mut self, age: u32, value: &Cells<N>, config: &ValidConfig, calibration: &Calibration, lost: u32) {
@@ -233,8 +235,7 @@ impl<const N: usize> Measurement<N> {
     /// Whether a quantity is "above the stack by how much", with both ends usable.
     pub(crate) fn terminal_over_stack(&self, config: &ValidConfig) -> Option<Voltage> {
         let lost = lost_time(config);
-        (self.terminal.usable(lost) && self.stack.usable(lost))
-            .then(|| self.terminal_voltage.minus(self.stack_voltage))
+        (self.terminal.usable(lost) && self.stack.usable(lost)).then(|| self.terminal_voltage.minus(self.stack_voltage))
     }
 
     /// Whether the stack voltage agrees with the sum of the cells: within n × 3 mV + 1 % (X03). `None` if either is not

@@ -4,13 +4,13 @@
 //! stays right. With an end wire open, the outermost cell reads near zero and the sum of all falls short of the
 //! stack by about one cell. A cell that reads near zero *and* whose stack agrees is dead, not a wire.
 
+use super::CHARGER_VOLTAGE as SLACK;
 use super::sample::bit;
 use super::scan::CellScan;
-use super::CHARGER_VOLTAGE as SLACK;
 use crate::units::Voltage;
 
 /// "Near zero": below 1.0 V, in tenths of a millivolt.
-const NEAR_ZERO: u32 = 10_000;
+pub(super) const NEAR_ZERO: u32 = 10_000;
 /// The end of the measuring range, where "double" saturates (P05).
 const RANGE_END: u32 = 50_000;
 /// Scans in a row until it counts.
@@ -36,19 +36,21 @@ impl OpenWires {
                 self.scans = self.scans.saturating_add(1);
                 suspects
             }
-            None => {
-                self.scans = 0;
-                0
-            }
+            None => self.nothing_found(),
         }
+    }
+    /// A scan without any sign of an open wire: no cell is suspect.
+    pub(crate) fn nothing_found(&mut self) -> u32 {
+        self.scans = 0;
+        0
+    }
+    /// The last scan showed no sign.
+    pub(crate) const fn none(&self) -> bool {
+        self.scans == 0
     }
     /// Seen often enough.
     pub(crate) const fn confirmed(&self) -> bool {
         self.scans >= SCANS
-    }
-    /// Seen, but not yet often enough.
-    pub(crate) const fn suspected(&self) -> bool {
-        self.scans > 0
     }
     /// The wire, 0 at B−.
     pub(crate) const fn wire(&self) -> u8 {
@@ -84,7 +86,9 @@ fn find(scan: &CellScan<'_>, stack: Option<Voltage>, stack_fitted: bool) -> Opti
         }
         let upper = index.saturating_add(1);
         let double = |other: Option<usize>| {
-            other.and_then(|other| scan.get(other)).is_some_and(|neighbour| is_double(u32::from(neighbour), value, typical))
+            other
+                .and_then(|other| scan.get(other))
+                .is_some_and(|neighbour| is_double(u32::from(neighbour), value, typical))
         };
         let (open, partner) = if double(Some(upper)) {
             (upper, Some(upper))

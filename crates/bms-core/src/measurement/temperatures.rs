@@ -1,7 +1,6 @@
 //! The temperature sensors: which are expected, which can be believed (D16, X01, X02).
 
-use super::channel::Channel;
-use super::sample::{BATTERY_SENSORS, Reading, Temperatures};
+use super::sample::{BATTERY_SENSORS, Group, Reading, Temperatures};
 use crate::config::{ParameterId as P, SensorPolicy, ValidConfig};
 use crate::time::{Instant, ms};
 use crate::units::{Temperature, deg_c};
@@ -9,22 +8,32 @@ use crate::units::{Temperature, deg_c};
 /// Index of the switches' sensor, behind the battery's.
 pub(crate) const MOS: usize = BATTERY_SENSORS;
 const SENSORS: usize = BATTERY_SENSORS + 1;
+const MOS_BIT: u8 = sensor_bit(MOS);
 /// A sensor outside this range is broken or shorted (X02).
-const PLAUSIBLE: core::ops::RangeInclusive<Temperature> = deg_c(-45)..=deg_c(125);
+const COLDEST_PLAUSIBLE: i32 = deg_c(-45).as_tenths();
+const WARMEST_PLAUSIBLE: i32 = deg_c(125).as_tenths();
 
 /// All sensors with their trust.
 #[derive(Clone, Debug)]
 pub(crate) struct TemperatureBank {
     /// Last usable value of each, in tenths of a degree.
     tenths: [i16; SENSORS],
-    channels: [Channel; SENSORS],
+    /// Time since every expected sensor had delivered, in ms. Sensors may come in turns; this is never younger than the
+    /// oldest of them.
+    age: u32,
+    /// Age of the newest group of any quality, in ms.
+    seen: u32,
+    /// Sensors whose newest reading is good.
+    valid: u8,
     /// Sensors that must deliver: required ones, and optional ones since they were first seen.
     expected: u8,
-    /// A group arrived in this step.
+    /// Good readings since all expected had last delivered.
+    gathered: u8,
     fresh: bool,
+    range: BatteryRange,
 }
 
-/// The warmest and the coldest of the battery's sensors.
+/// The warmest and the coldest of the battery's sensors with a good newest reading.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatteryRange {
     pub warmest: Temperature,
@@ -33,14 +42,23 @@ pub(crate) struct BatteryRange {
     pub coldest_index: u8,
     /// At least one sensor took part.
     pub any: bool,
-    /// Every expected sensor took part.
+    /// At least one took part, and every expected one.
     pub complete: bool,
 }
+
+const NO_RANGE: BatteryRange = BatteryRange {
+    warmest: Temperature::MIN,
+    coldest: Temperature::MAX,
+    warmest_index: 0,
+    coldest_index: 0,
+    any: false,
+    complete: false,
+};
 
 impl TemperatureBank {
     /// Nothing was seen; required sensors are expected from the start.
     pub(crate) const fn for_start(config: &ValidConfig) -> Self {
-        let mut expected = sensor_bit(MOS);
+        let mut expected = MOS_BIT;
         let mut rest: &[SensorPolicy] = &config.board().sensors;
         let mut index = 0;
         while let [policy, tail @ ..] = rest {
@@ -50,119 +68,107 @@ impl TemperatureBank {
             index = index.saturating_add(1);
             rest = tail;
         }
-        Self { tenths: [0; SENSORS], channels: [Channel::new(); SENSORS], expected, fresh: false }
+        Self {
+            tenths: [0; SENSORS],
+            age: 0,
+            seen: u32::MAX,
+            valid: 0,
+            expected,
+            gathered: 0,
+            fresh: false,
+            range: NO_RANGE,
+        }
     }
+    /// Time passes; nothing is new yet.
     pub(crate) fn advance(&mut self, elapsed: u32) {
         self.fresh = false;
-        for channel in &mut self.channels {
-            channel.advance(elapsed);
-        }
+        self.age = self.age.saturating_add(elapsed);
+        self.seen = self.seen.saturating_add(elapsed);
     }
+    /// No sensor delivers.
     pub(crate) fn fail(&mut self) {
-        for channel in &mut self.channels {
-            channel.fail();
-        }
+        self.valid = 0;
+        self.range = NO_RANGE;
     }
-    pub(crate) fn take(&mut self, now: Instant, at: Instant, value: &Temperatures, config: &ValidConfig) {
-        let lost = config.duration(P::TemperatureLostTime).as_millis();
-        let readings = value.battery.iter().chain(core::iter::once(&value.mos));
-        for (index, reading) in readings.enumerate() {
-            if config.board().sensors.get(index) == Some(&SensorPolicy::NotFitted) {
-                continue;
-            }
-            let (Some(channel), Some(slot)) = (self.channels.get_mut(index), self.tenths.get_mut(index)) else {
-                continue;
-            };
-            if matches!(reading, Reading::NotMeasured) {
-                continue;
-            }
-            let Some(age) = channel.newer(now, at) else { continue };
-            self.fresh = true;
-            match reading.valid().filter(|temperature| PLAUSIBLE.contains(temperature)) {
-                Some(temperature) => {
-                    *slot = i16::try_from(temperature.as_tenths()).unwrap_or(i16::MAX);
-                    channel.measured(age, true, lost);
-                    self.expected |= sensor_bit(index);
-                }
-                None => channel.measured(age, false, lost),
+    pub(crate) fn take(&mut self, now: Instant, group: &Group<Temperatures>, config: &ValidConfig) {
+        let (at, value) = match group {
+            Group::NotMeasured => return,
+            Group::Failed => return self.fail(),
+            Group::Measured { at, value } => (*at, value),
+        };
+        if at > now {
+            return self.fail();
+        }
+        let age = now.since(at).as_millis();
+        if age >= self.seen {
+            return;
+        }
+        self.seen = age;
+        self.fresh = true;
+        let policies = config.board().sensors.iter();
+        for (index, ((reading, policy), slot)) in value.battery.iter().zip(policies).zip(&mut self.tenths).enumerate() {
+            if *policy != SensorPolicy::NotFitted {
+                note(reading, sensor_bit(index), slot, &mut self.valid, &mut self.gathered);
             }
         }
+        if let Some(slot) = self.tenths.get_mut(MOS) {
+            note(&value.mos, MOS_BIT, slot, &mut self.valid, &mut self.gathered);
+        }
+        self.expected |= self.valid;
+        if self.gathered & self.expected == self.expected {
+            self.gathered = 0;
+            self.age = age;
+        }
+        self.range = self.battery_range();
     }
     /// A group arrived in this step.
     pub(crate) const fn fresh(&self) -> bool {
         self.fresh
     }
     /// Age of the newest group, in ms.
-    pub(crate) fn seen(&self) -> u32 {
-        self.channels.iter().map(Channel::seen).min().unwrap_or(u32::MAX)
+    pub(crate) const fn seen(&self) -> u32 {
+        self.seen
     }
-    fn expects(&self, index: usize) -> bool {
-        self.expected & sensor_bit(index) != 0
+    /// Time since every expected sensor had delivered, in ms (X01).
+    pub(crate) const fn age(&self) -> u32 {
+        self.age
+    }
+    /// Whether every expected sensor delivers usable values.
+    pub(crate) fn all_usable(&self, config: &ValidConfig) -> bool {
+        self.valid & self.expected == self.expected && self.age < config.duration(P::TemperatureLostTime).as_millis()
     }
     /// What is known of one sensor.
     pub(crate) fn reading(&self, index: usize, config: &ValidConfig) -> Reading<Temperature> {
         let lost = config.duration(P::TemperatureLostTime).as_millis();
-        match (self.channels.get(index), self.tenths.get(index)) {
-            (Some(channel), Some(tenths)) if self.expects(index) => {
-                if channel.usable(lost) {
-                    Reading::Valid(Temperature::from_tenths(i32::from(*tenths)))
-                } else if channel.valid_now() {
-                    Reading::Stale { age: ms(channel.age()) }
-                } else {
-                    Reading::Invalid
-                }
-            }
-            _ => Reading::NotMeasured,
+        match self.tenths.get(index) {
+            Some(_) if self.expected & sensor_bit(index) == 0 => Reading::NotMeasured,
+            Some(_) if self.valid & sensor_bit(index) == 0 => Reading::Invalid,
+            Some(_) if self.age >= lost => Reading::Stale { age: ms(self.age) },
+            Some(tenths) => Reading::Valid(Temperature::from_tenths(i32::from(*tenths))),
+            None => Reading::NotMeasured,
         }
-    }
-    /// Whether every expected sensor delivers usable values.
-    pub(crate) fn all_usable(&self, config: &ValidConfig) -> bool {
-        let lost = config.duration(P::TemperatureLostTime).as_millis();
-        self.channels.iter().enumerate().all(|(index, channel)| !self.expects(index) || channel.usable(lost))
-    }
-    /// The age of the oldest expected sensor, and which it is (X01).
-    pub(crate) fn oldest(&self) -> (u32, u8) {
-        let mut oldest = (0, 0);
-        for (number, (index, channel)) in (0_u8..).zip(self.channels.iter().enumerate()) {
-            if self.expects(index) && channel.age() > oldest.0 {
-                oldest = (channel.age(), number);
-            }
-        }
-        oldest
     }
     /// The first expected battery sensor that delivers no good value (X02).
     pub(crate) fn faulty_battery_sensor(&self) -> Option<u8> {
-        (0_u8..)
-            .zip(self.channels.iter().enumerate())
-            .take(BATTERY_SENSORS)
-            .find(|(_, (index, channel))| self.expects(*index) && !channel.valid_now())
-            .map(|(number, _)| number)
+        let faulty = self.expected & !self.valid & !MOS_BIT;
+        (faulty != 0).then(|| faulty.trailing_zeros() as u8)
     }
     /// Whether the switches' sensor delivers no good value (X02).
-    pub(crate) fn mos_faulty(&self) -> bool {
-        self.channels.get(MOS).is_none_or(|channel| !channel.valid_now())
+    pub(crate) const fn mos_faulty(&self) -> bool {
+        self.valid & MOS_BIT == 0
     }
     /// The switches' temperature, however old.
     pub(crate) fn mos(&self) -> Temperature {
         Temperature::from_tenths(self.tenths.get(MOS).map_or(0, |tenths| i32::from(*tenths)))
     }
-    /// The battery's sensors together. Only good newest readings take part.
-    pub(crate) fn battery(&self) -> BatteryRange {
-        let mut range = BatteryRange {
-            warmest: Temperature::MIN,
-            coldest: Temperature::MAX,
-            warmest_index: 0,
-            coldest_index: 0,
-            any: false,
-            complete: true,
-        };
-        let sensors = self.tenths.iter().zip(&self.channels).enumerate().take(BATTERY_SENSORS);
-        for (number, (index, (tenths, channel))) in (0_u8..).zip(sensors) {
-            if !self.expects(index) {
-                continue;
-            }
-            if !channel.valid_now() {
-                range.complete = false;
+    /// The battery's sensors together.
+    pub(crate) const fn battery(&self) -> &BatteryRange {
+        &self.range
+    }
+    fn battery_range(&self) -> BatteryRange {
+        let mut range = NO_RANGE;
+        for (number, tenths) in (0_u8..).zip(self.tenths.iter().take(BATTERY_SENSORS)) {
+            if self.valid & sensor_bit(usize::from(number)) == 0 {
                 continue;
             }
             let value = Temperature::from_tenths(i32::from(*tenths));
@@ -176,8 +182,22 @@ impl TemperatureBank {
                 range.coldest_index = number;
             }
         }
-        range.complete &= range.any;
+        range.complete = range.any && self.valid & self.expected & !MOS_BIT == self.expected & !MOS_BIT;
         range
+    }
+}
+
+/// Takes one sensor's reading.
+fn note(reading: &Reading<Temperature>, bit: u8, slot: &mut i16, valid: &mut u8, gathered: &mut u8) {
+    match reading {
+        Reading::NotMeasured => {}
+        Reading::Valid(temperature) if (COLDEST_PLAUSIBLE..=WARMEST_PLAUSIBLE).contains(&temperature.as_tenths()) => {
+            // The plausible range fits 16 bits.
+            *slot = temperature.as_tenths() as i16;
+            *valid |= bit;
+            *gathered |= bit;
+        }
+        Reading::Valid(_) | Reading::Invalid | Reading::Stale { .. } => *valid &= !bit,
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct WireEstimator<const N: usize> {
     top: u16,
     /// Around the source and the destination of the running transfer.
     baselines: [Option<Baseline>; 2],
+    /// The worst of the wires that are known: mΩ and number.
+    worst: Option<(u16, u8)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +40,7 @@ struct Baseline {
 
 impl<const N: usize> WireEstimator<N> {
     pub(crate) const fn new() -> Self {
-        Self { milliohms: [UNKNOWN; N], top: UNKNOWN, baselines: [None; 2] }
+        Self { milliohms: [UNKNOWN; N], top: UNKNOWN, baselines: [None; 2], worst: None }
     }
     /// The quiet readings before the balancer starts on a pair of cells.
     pub(crate) fn arm(&mut self, scan: &CellScan<'_>, cells: [u8; 2], pack_current: Current) {
@@ -61,7 +63,9 @@ impl<const N: usize> WireEstimator<N> {
             Plan::Idle | Plan::Bleed { .. } | Plan::Shuttle { .. } => return,
         };
         let mut baselines = self.baselines.into_iter().flatten();
-        let Some(baseline) = baselines.find(|baseline| baseline.cell == cell) else { return };
+        let Some(baseline) = baselines.find(|baseline| baseline.cell == cell) else {
+            return;
+        };
         let steady = pack_current.minus(baseline.pack_current).magnitude() < STEADY;
         if !steady || balance.magnitude() < SMALLEST {
             return;
@@ -77,6 +81,11 @@ impl<const N: usize> WireEstimator<N> {
         let upper = if above_index == scan.count() { rest(lower) } else { upper };
         self.store(index, lower);
         self.store(above_index, upper);
+        let all = (0_u8..).zip(self.milliohms.iter().chain(core::iter::once(&self.top)));
+        self.worst = all
+            .filter(|(_, value)| **value != UNKNOWN)
+            .max_by_key(|(_, value)| **value)
+            .map(|(wire, value)| (*value, wire));
     }
     fn store(&mut self, wire: usize, value: Option<u16>) {
         let Some(value) = value else { return };
@@ -85,13 +94,9 @@ impl<const N: usize> WireEstimator<N> {
             None => self.top = value,
         }
     }
-    /// The worst wire of a pack of `count` cells, and its number.
-    pub(crate) fn worst(&self, count: u8) -> Option<(Resistance, u8)> {
-        let known = (0..=count).zip(self.milliohms.iter().chain(core::iter::once(&self.top)));
-        known
-            .filter(|(_, value)| **value != UNKNOWN)
-            .max_by_key(|(_, value)| **value)
-            .map(|(wire, value)| (mohm(i32::from(*value)), wire))
+    /// The worst wire that is known, and its number.
+    pub(crate) fn worst(&self) -> Option<(Resistance, u8)> {
+        self.worst.map(|(milliohms, wire)| (mohm(i32::from(milliohms)), wire))
     }
     pub(crate) fn view(&self, count: u8) -> (&[u16], Option<u16>) {
         let wires = usize::from(count).saturating_add(1);

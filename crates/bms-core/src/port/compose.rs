@@ -157,11 +157,7 @@ impl<Clock> Senses<Clock> {
             terminal: Channel::NOT_FITTED,
             feedback: Channel::NOT_FITTED,
             inputs: Channel::NOT_FITTED,
-            quiet: QuietScan {
-                settle_time: BalancerCapabilities::MANUAL.settle_time,
-                settled_at: None,
-                began: None,
-            },
+            quiet: QuietScan { settle_time: BalancerCapabilities::MANUAL.settle_time, settled_at: None, began: None },
         }
     }
 }

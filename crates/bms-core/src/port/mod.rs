@@ -16,8 +16,8 @@ pub mod compose;
 mod not_fitted;
 
 pub use blocking::{
-    Balancer, CellSense, Clock, CurrentSense, FeedbackSense, Heater, Indicator, InputSense, LastResort, Power, Precharge,
-    Sampler, Switches, TemperatureSense, VoltageSense,
+    Balancer, CellSense, Clock, CurrentSense, FeedbackSense, Heater, Indicator, InputSense, LastResort, Power,
+    Precharge, Sampler, Switches, TemperatureSense, VoltageSense,
 };
 pub use not_fitted::NotFitted;
 

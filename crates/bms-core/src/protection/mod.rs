@@ -13,6 +13,7 @@ mod monitor;
 mod retry;
 mod rows;
 mod signals;
+mod window;
 
 pub use alarm::{Alarm, AlarmSet, Inhibit};
 pub(crate) use monitor::{Observation, Release, Side};
@@ -23,6 +24,7 @@ pub(crate) use signals::{Circumstances, FactSet};
 
 use crate::config::{Topology, ValidConfig};
 use monitor::{Limit, State};
+use window::Window;
 
 /// All monitors.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Protection {
     pending: AlarmSet,
     /// One timer a monitor; see [`monitor::State`].
     timers: [u32; Alarm::COUNT],
+    /// Made again whenever the configuration changes; `None` until the first step after that.
+    window: Option<Window>,
 }
 
 /// What one step changed.
@@ -42,7 +46,7 @@ pub(crate) struct Edges {
 
 impl Protection {
     pub(crate) const fn new() -> Self {
-        Self { active: AlarmSet::EMPTY, pending: AlarmSet::EMPTY, timers: [0; Alarm::COUNT] }
+        Self { active: AlarmSet::EMPTY, pending: AlarmSet::EMPTY, timers: [0; Alarm::COUNT], window: None }
     }
     pub(crate) const fn active(&self) -> AlarmSet {
         self.active
@@ -82,8 +86,29 @@ impl Protection {
         }
     }
 
-    /// Looks at every row once.
+    /// The configuration changed.
+    pub(crate) fn reconfigured(&mut self) {
+        self.window = None;
+    }
+
+    /// Looks at every row once, unless nothing can have happened.
     pub(crate) fn step<const N: usize>(&mut self, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
+        if self.active.is_empty() && self.pending.is_empty() {
+            let window = self.window.get_or_insert_with(|| Window::of(seen.config));
+            if window.holds(seen) {
+                return Edges::default();
+            }
+        }
+        self.look_at_rows(elapsed, seen)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn would_skip<const N: usize>(&self, seen: &Circumstances<'_, N>) -> bool {
+        self.active.is_empty() && self.pending.is_empty() && Window::of(seen.config).holds(seen)
+    }
+
+    #[inline(never)]
+    pub(crate) fn look_at_rows<const N: usize>(&mut self, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
         let before = self.active;
         self.advance(elapsed);
         for (alarm, (row, timer)) in Alarm::ALL.into_iter().zip(rows::ROWS.iter().zip(&mut self.timers)) {

@@ -17,12 +17,15 @@ enum Cause {
 }
 
 impl Cause {
-    const ALL: [Self; 4] = [Self::ChargeOvercurrent, Self::DischargeOvercurrent, Self::ShortCircuit, Self::Undervoltage];
+    const ALL: [Self; 4] =
+        [Self::ChargeOvercurrent, Self::DischargeOvercurrent, Self::ShortCircuit, Self::Undervoltage];
 
     const fn alarms(self) -> AlarmSet {
         match self {
             Self::ChargeOvercurrent => AlarmSet::of(&[Alarm::ChargeOvercurrent, Alarm::SevereChargeOvercurrent]),
-            Self::DischargeOvercurrent => AlarmSet::of(&[Alarm::DischargeOvercurrent, Alarm::SevereDischargeOvercurrent]),
+            Self::DischargeOvercurrent => {
+                AlarmSet::of(&[Alarm::DischargeOvercurrent, Alarm::SevereDischargeOvercurrent])
+            }
             Self::ShortCircuit => AlarmSet::of(&[Alarm::ShortCircuit]),
             Self::Undervoltage => AlarmSet::of(&[Alarm::CellUndervoltage]),
         }

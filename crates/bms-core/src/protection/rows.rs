@@ -243,8 +243,12 @@ impl Value {
         Some(match self {
             Self::Fixed(value) => value,
             Self::Of(parameter) => get(parameter)?,
-            Self::Before(parameter, margin, times) => get(parameter)?.saturating_sub(get(margin)?.saturating_mul(times)),
-            Self::Beyond(parameter, margin, times) => get(parameter)?.saturating_add(get(margin)?.saturating_mul(times)),
+            Self::Before(parameter, margin, times) => {
+                get(parameter)?.saturating_sub(get(margin)?.saturating_mul(times))
+            }
+            Self::Beyond(parameter, margin, times) => {
+                get(parameter)?.saturating_add(get(margin)?.saturating_mul(times))
+            }
             Self::Share(parameter, margin, times) => {
                 let left = 1_000_i32.saturating_sub(get(margin)?.saturating_mul(times));
                 permille(get(parameter)?, left)

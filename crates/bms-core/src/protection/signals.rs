@@ -19,6 +19,9 @@ impl FactSet {
     pub(crate) const fn with(self, fact: Fact, is_true: bool) -> Self {
         if is_true { Self(self.0 | 1_u32.wrapping_shl(fact as u32)) } else { self }
     }
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
     const fn contains(self, fact: Fact) -> bool {
         self.0 & 1_u32.wrapping_shl(fact as u32) != 0
     }
@@ -68,12 +71,11 @@ impl<const N: usize> Circumstances<'_, N> {
             }
             Signal::ConfirmedLowestCell => self.confirmed(extremes.lowest(), extremes.lowest_index),
             Signal::ConfirmedHighestCell => self.confirmed(extremes.highest(), extremes.highest_index),
-            Signal::CellAge => age(measured.cells.age(), measured.cells.fresh(), measured.cells.failed(), None),
-            Signal::CurrentAge => age(measured.current.age(), measured.current.fresh(), measured.current.failed(), None),
+            Signal::CellAge => age(measured.cells.age(), measured.cells.fresh(), measured.cells.failed()),
+            Signal::CurrentAge => age(measured.current.age(), measured.current.fresh(), measured.current.failed()),
             Signal::TemperatureAge => {
-                let (oldest, index) = measured.temperatures.oldest();
                 let usable = measured.temperatures.all_usable(self.config);
-                age(oldest, usable && measured.temperatures.fresh(), !usable, Some(index))
+                age(measured.temperatures.age(), usable && measured.temperatures.fresh(), !usable)
             }
             Signal::Overdue => self.overdue(),
             Signal::StackExcess => match measured.stack_difference(self.config) {
@@ -82,7 +84,7 @@ impl<const N: usize> Circumstances<'_, N> {
                 }
                 _ => Observation::UNKNOWN,
             },
-            Signal::WorstWire => match self.wires.worst(self.config.cell_count()) {
+            Signal::WorstWire => match self.wires.worst() {
                 Some((resistance, wire)) => Observation::now(resistance.as_microohms(), Some(wire)),
                 None => Observation::UNKNOWN,
             },
@@ -161,14 +163,12 @@ impl<const N: usize> Circumstances<'_, N> {
         let lost = lost_time(self.config);
         let temperature_lost = self.config.duration(P::TemperatureLostTime).as_millis();
         let over = |age: u32, limit: u32| i64::from(age).saturating_sub(i64::from(limit));
-        let (oldest, _) = measured.temperatures.oldest();
         let worst = over(measured.cells.age(), lost)
             .max(over(measured.current.age(), lost))
-            .max(over(oldest, temperature_lost));
+            .max(over(measured.temperatures.age(), temperature_lost));
         let fresh = measured.cells.fresh() || measured.current.fresh();
-        let bad = measured.cells.failed()
-            || measured.current.failed()
-            || !measured.temperatures.all_usable(self.config);
+        let bad =
+            measured.cells.failed() || measured.current.failed() || !measured.temperatures.all_usable(self.config);
         Observation { complete: fresh && !bad, bad, ..Observation::now(crate::units::saturate(worst), None) }
     }
 
@@ -206,7 +206,7 @@ impl<const N: usize> Circumstances<'_, N> {
             Fact::MosSensorFaulty => self.sensor(measured.temperatures.mos_faulty(), None),
             Fact::OpenWire => Observation {
                 fresh: measured.scanned,
-                complete: measured.cells.fresh() && !measured.open_wires.suspected(),
+                complete: measured.cells.fresh() && measured.open_wires.none(),
                 ..Observation::now(i32::from(measured.open_wires.confirmed()), Some(measured.open_wires.wire()))
             },
             Fact::SelfTestFailed => Observation::fact(measured.inputs.self_test_failed),
@@ -237,7 +237,7 @@ impl<const N: usize> Circumstances<'_, N> {
 }
 
 /// An age: violated at any time, forgiven only by new good data.
-fn age(age: u32, good: bool, bad: bool, index: Option<u8>) -> Observation {
+fn age(age: u32, good: bool, bad: bool) -> Observation {
     let value = i32::try_from(age).unwrap_or(i32::MAX);
-    Observation { complete: good && !bad, bad, ..Observation::now(value, index) }
+    Observation { complete: good && !bad, bad, ..Observation::now(value, None) }
 }

@@ -1,0 +1,128 @@
+//! What only the inside can show.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use super::Bms;
+use crate::config::{Config, Model, ValidConfig};
+use crate::measurement::{Cells, Group, Input, Inputs, Reading, Sample, Temperatures};
+use crate::port::ErrorKind;
+use crate::protection::Alarm;
+use crate::time::Instant;
+use crate::units::{ah, deg_c, ma, mv, uv};
+
+const PACK: ValidConfig = const { Config::lifepo4(8).with_model(Model::B2a8s20p).with_capacity(ah(100)).validated() };
+
+/// xorshift32: fixed, named, the same everywhere.
+struct Xorshift(u32);
+
+impl Xorshift {
+    fn below(&mut self, end: u32) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0 % end
+    }
+    fn around(&mut self, middle: i32, width: u32) -> i32 {
+        middle + self.below(2 * width + 1) as i32 - width as i32
+    }
+    fn one_in(&mut self, many: u32) -> bool {
+        self.below(many) == 0
+    }
+}
+
+fn sample(random: &mut Xorshift, now: Instant, calm: u32) -> Sample<8> {
+    let mut sample = Sample::new();
+    let middle = if random.one_in(20 * calm) { random.around(3_200, 700) } else { 3_300 };
+    let mut cells = Cells::new(if random.one_in(200 * calm) { 7 } else { 8 });
+    for index in 0..8 {
+        cells.set(index, uv(random.around(middle * 1_000, 30_000)));
+    }
+    if random.one_in(40 * calm) {
+        cells.set(random.below(8) as usize, mv(random.around(2_500, 2_500)));
+    }
+    if random.one_in(60 * calm) {
+        cells.invalidate(random.below(8) as usize);
+    }
+    let sum: i32 = (0..8).filter_map(|index| cells.get(index).valid()).map(|cell| cell.as_millivolts()).sum();
+    sample.cells = if random.one_in(30 * calm) { Group::Failed } else { Group::at(now, cells) };
+    let amperes = if random.one_in(30 * calm) { random.around(0, 400) } else { random.around(0, 20) };
+    sample.current = if random.one_in(50 * calm) { Group::Failed } else { Group::at(now, ma(amperes * 1_000)) };
+    let reading = |random: &mut Xorshift| match random.below(60 * calm) {
+        0 => Reading::Invalid,
+        1 => Reading::Valid(deg_c(random.around(20, 120))),
+        2 => Reading::NotMeasured,
+        _ => Reading::Valid(deg_c(random.around(25, 5))),
+    };
+    let mut temperatures = Temperatures::default();
+    temperatures.battery[0] = reading(random);
+    temperatures.battery[1] = reading(random);
+    temperatures.mos = reading(random);
+    if !random.one_in(10) {
+        sample.temperatures = Group::at(now, temperatures);
+    }
+    if !random.one_in(5) {
+        sample.stack = Group::at(now, mv(sum + if random.one_in(40 * calm) { 3_000 } else { 0 }));
+    }
+    if random.one_in(3) {
+        sample.terminal = Group::at(now, mv(sum + if random.one_in(20 * calm) { 2_000 } else { 100 }));
+    }
+    sample.inputs = Group::at(now, Inputs { short_circuit: random.one_in(300 * calm), ..Inputs::default() });
+    sample
+}
+
+/// The window only saves work: with it and without it every monitor ends where it would have.
+#[test]
+fn the_window_changes_nothing() {
+    let mut random = Xorshift(0x1234_5678);
+    let (mut held, mut steps) = (0_u32, 0_u32);
+    for round in 0..60 {
+        let mut bms = Bms::<8>::with_capacity(PACK);
+        let mut now = Instant::from_millis(round);
+        // Wild rounds and calm ones.
+        let calm = if round % 2 == 0 { 1 } else { 50 };
+        for _ in 0..600 {
+            let longest = if random.one_in(50 * calm) { 5_000 } else { 200 };
+            now = Instant::from_millis(now.as_millis() + u64::from(random.below(longest)));
+            let sample = sample(&mut random, now, calm);
+            let input = match random.below(40 * calm) {
+                0 => Input::Lost(ErrorKind::Bus),
+                1 => Input::Tick,
+                _ => Input::Sample(&sample),
+            };
+            let mut looked = bms.clone();
+            let elapsed = looked.pass_time(now);
+            looked.measurement.take(now, elapsed, input, &looked.config, &looked.calibration);
+            looked.look_at_start();
+            let mut quick = looked.clone();
+            steps += 1;
+            held += u32::from(looked.protection.would_skip(&quick.circumstances()));
+            let slow_edges = looked.protection.look_at_rows(elapsed, &quick.circumstances());
+            let circumstances = quick.clone();
+            let quick_edges = quick.protection.step(elapsed, &circumstances.circumstances());
+            assert_eq!(looked.protection.active(), quick.protection.active());
+            assert_eq!(looked.protection.pending(), quick.protection.pending());
+            assert_eq!(slow_edges.raised, quick_edges.raised);
+            for alarm in looked.protection.active().and(looked.protection.pending()).iter() {
+                assert_eq!(looked.protection.timer(alarm), quick.protection.timer(alarm), "{alarm}");
+            }
+            bms.step(now, input);
+        }
+    }
+    // The comparison is worth something only if the window held often, and did not often.
+    assert!(held > steps / 20 && held < steps * 19 / 20, "held {held} of {steps}");
+}
+
+/// X20: one flipped bit in any limit is found within ten steps, and opens everything for good.
+#[test]
+fn a_flipped_bit_in_a_limit_opens_everything() {
+    for word in 0..crate::config::PARAMETER_COUNT {
+        for bit in [0, 13, 31] {
+            let mut bms = Bms::<8>::with_capacity(PACK);
+            bms.config.flip(word, bit);
+            for step in 1..=11 {
+                bms.step(Instant::from_millis(step * 100), Input::Tick);
+            }
+            assert!(bms.alarms().contains(Alarm::LimitsCorrupt), "word {word} bit {bit}");
+            assert!(!bms.is_healthy());
+        }
+    }
+}

@@ -61,7 +61,7 @@ def symbols(image):
 
 def measure(target, figures):
     """Instruction counts, sizes and stack, from the image `measure`."""
-    output = run(build("bms-on-target", target, binary="measure", features=MEASURE_FEATURES), target,
+    output = run(build("bms-on-target", target, binary="measure"), target,
                  shift=0 if target == RISCV else SHIFT)
     per_instruction = 1.0 if target == RISCV else 2**SHIFT * 1e-9 * CLOCK_HZ[target]
     ticks = {}
@@ -78,15 +78,13 @@ def measure(target, figures):
     name = SHORT[target]
     figures[f"step_normal_{name}"] = instructions(ticks["step_normal"][0])
     figures[f"step_worst_{name}"] = instructions(max(ticks["step_any"][1], ticks["step_normal"][1]))
-    if MEASURE_FEATURES:
-        figures[f"protect_normal_{name}"] = instructions(ticks["protect_normal"][0])
-        figures[f"protect_worst_{name}"] = instructions(max(ticks["protect_any"][1], ticks["protect_normal"][1]))
+    figures[f"protect_normal_{name}"] = instructions(ticks["protect_normal"][0])
+    figures[f"protect_worst_{name}"] = instructions(max(ticks["protect_any"][1], ticks["protect_normal"][1]))
     sizes = {key: int(value) for key, value in re.findall(r"^bytes (\w+) (\d+)$", output, re.M)}
     figures[f"stack_step_{name}"] = sizes["stack_step"]
     if target == M0:
         figures["state_ram"] = sizes["state"]
-        if "recorder" in sizes:
-            figures["recorder_ram"] = sizes["recorder"]
+        figures["recorder_ram"] = sizes["recorder"]
 
 
 def prove(target, figures):
@@ -185,8 +183,4 @@ def main():
         raise Failed(f"over budget: {', '.join(over)}")
 
 
-# Until the core offers the protect part alone for measuring.
-MEASURE_FEATURES = (
-    ["protect"] if "fn protect_for_measurement" in (ROOT / "crates/bms-core/src/bms.rs").read_text() else []
-)
 guarded(main)

@@ -122,8 +122,7 @@ mod harness {
             7 => Request::Shutdown,
             8 => Request::CalibrateVoltage(Voltage::from_microvolts(read(21) as i32)),
             9 => Request::CalibrateCurrent(Current::from_milliamps(read(21) as i32)),
-            10 => Request::RestoreFactorySettings,
-            _ => Request::TestWires,
+            _ => Request::RestoreFactorySettings,
         };
         write(20, u32::from(bms.request(request).is_ok()));
         if let Some(parameter) = ParameterId::from_number(read(22) as u8) {

@@ -120,7 +120,7 @@ pub(super) struct View {
 
 pub(super) fn view(bms: &Bms, now: Instant) -> View {
     let command = bms.command();
-    View { paths: Paths::of(&command, now), alarms: bms.status().alarms, command }
+    View { paths: Paths::of(&command, now), alarms: bms.alarms(), command }
 }
 
 /// The alarms that a reset must not lose.
@@ -261,7 +261,8 @@ impl<O: Observer> Harness<O> {
                 assert_eq!(self.bms.config().get(parameter), value, "an accepted change must hold");
                 assert!(self.bms.config().to_config().validate().is_ok(), "a change left an invalid configuration");
                 self.settings_changed();
-                if parameter == P::CellCount {
+                // Another pack: everything starts anew (N07).
+                if parameter == P::CellCount && before.get(parameter) != value {
                     self.seen = Seen::default();
                 }
             }
@@ -276,7 +277,7 @@ impl<O: Observer> Harness<O> {
 
     fn reset(&mut self, cause: bms_core::snapshot::ResetCause, memory: Memory) {
         let snapshot = self.bms.snapshot();
-        let lasting = self.bms.status().alarms.common(LASTING);
+        let lasting = self.bms.alarms().common(LASTING);
         let stored = match memory {
             Memory::Intact => Stored::Snapshot(snapshot),
             Memory::Nothing => Stored::Nothing,
@@ -290,14 +291,15 @@ impl<O: Observer> Harness<O> {
         self.last_valid_cells = None;
         self.last_valid_current = None;
         self.latest = Instant::ZERO;
-        self.emergency = false;
+        // An emergency stop that was stored still stands.
+        self.emergency = self.emergency && memory == Memory::Intact;
         self.corrupt = memory == Memory::Corrupt;
         self.unasked = None;
         assert!(Paths::of(&self.bms.command(), self.world.now).all_open(), "law 7: a reset left a path closed");
         if memory == Memory::Intact && !lasting.is_empty() {
             self.coverage.count(Law::FaultsSurviveReset);
             self.step_with_sample();
-            let lost = lasting.minus(self.bms.status().alarms);
+            let lost = lasting.minus(self.bms.alarms());
             assert!(lost.is_empty(), "law 7: a reset lost {:?}", lost.iter().next());
         }
     }

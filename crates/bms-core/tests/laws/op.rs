@@ -219,7 +219,7 @@ fn inputs(bytes: &mut Bytes<'_>) -> Option<Inputs> {
 }
 
 fn request(bytes: &mut Bytes<'_>) -> Option<Request> {
-    Some(match bytes.byte()? % 24 {
+    Some(match bytes.byte()? % 21 {
         0 => Request::SetCharge(false),
         1..=2 => Request::SetCharge(true),
         3 => Request::SetDischarge(false),
@@ -232,8 +232,7 @@ fn request(bytes: &mut Bytes<'_>) -> Option<Request> {
         17 => Request::Shutdown,
         18 => Request::CalibrateVoltage(mv(i32::from(bytes.half()?))),
         19 => Request::CalibrateCurrent(amps(i32::from(bytes.byte()? as i8))),
-        20 => Request::RestoreFactorySettings,
-        _ => Request::TestWires,
+        _ => Request::RestoreFactorySettings,
     })
 }
 

@@ -36,11 +36,8 @@ fn step(bms: &mut Bms, now: Instant, input: Input<'_>) -> Command {
 }
 
 #[inline(never)]
-fn protect(bms: &mut Bms, now: Instant, sample: &Sample) {
-    #[cfg(feature = "protect")]
-    black_box(bms.protect_for_measurement(now, sample));
-    #[cfg(not(feature = "protect"))]
-    black_box((bms, now, sample));
+fn protect(bms: &mut Bms, now: Instant, input: Input<'_>) {
+    black_box(bms.protect_for_measurement(now, input));
 }
 
 fn healthy(now: Instant, turn: u32) -> Sample {
@@ -100,13 +97,11 @@ struct Worst<'a> {
 
 impl Observer for Worst<'_> {
     fn step(&mut self, bms: &mut Bms, now: Instant, input: Input<'_>) -> Command {
-        if let Input::Sample(sample) = input {
-            let mut twin = bms.clone();
-            let begin = self.counter.now();
-            protect(&mut twin, now, black_box(sample));
-            let end = self.counter.now();
-            self.protect.add(Counter::between(begin, end));
-        }
+        let mut twin = bms.clone();
+        let begin = self.counter.now();
+        protect(&mut twin, now, black_box(input));
+        let end = self.counter.now();
+        self.protect.add(Counter::between(begin, end));
         let begin = self.counter.now();
         let command = step(bms, now, black_box(input));
         let end = self.counter.now();
@@ -154,6 +149,7 @@ fn run() -> ! {
     println!("bytes state {}", size_of::<Bms>());
     println!("bytes sample {}", size_of::<Sample>());
     println!("bytes command {}", size_of::<Command>());
+    println!("bytes recorder {}", size_of::<bms_core::recorder::Recorder<24, 64, 8>>());
     println!("bytes snapshot {}", size_of::<bms_core::snapshot::Snapshot>());
 
     let mut bms = Bms::new(PACK);
@@ -164,7 +160,7 @@ fn run() -> ! {
         let sample = healthy(now, turn);
         let mut twin = bms.clone();
         let begin = counter.now();
-        protect(&mut twin, now, black_box(&sample));
+        protect(&mut twin, now, black_box(Input::Sample(&sample)));
         let middle = counter.now();
         let command = step(&mut bms, now, black_box(Input::Sample(&sample)));
         let end = counter.now();

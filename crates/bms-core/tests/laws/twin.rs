@@ -1,0 +1,236 @@
+//! Laws 2 and 3: a twin that knows less, and a twin that is worse off, never do what the other would not.
+
+use bms_core::command::{Command, Expiring, Limits};
+use bms_core::measurement::{Group, Input, Reading, Sample};
+use bms_core::port::ErrorKind;
+use bms_core::time::Instant;
+use bms_core::units::Temperature;
+
+use super::check::{Coverage, Law, View};
+use super::world::World;
+
+/// The energy paths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Paths {
+    pub charge: bool,
+    pub discharge: bool,
+    pub precharge: bool,
+    pub heater: bool,
+    pub balance: bool,
+}
+
+impl Paths {
+    pub fn of(command: &Command, now: Instant) -> Self {
+        Self {
+            charge: command.charge.is_closed(),
+            discharge: command.discharge.is_closed(),
+            precharge: expires_after(command.precharge, now),
+            heater: expires_after(command.heater, now),
+            balance: command.balance.until().is_some_and(|until| now < until),
+        }
+    }
+    pub fn all_open(self) -> bool {
+        self == Self::default()
+    }
+    /// The paths that are closed here and were open before.
+    pub fn closed_since(self, before: Self) -> Self {
+        Self {
+            charge: self.charge && !before.charge,
+            discharge: self.discharge && !before.discharge,
+            precharge: self.precharge && !before.precharge,
+            heater: self.heater && !before.heater,
+            balance: self.balance && !before.balance,
+        }
+    }
+}
+
+fn expires_after(output: Expiring, now: Instant) -> bool {
+    output.is_on(now)
+}
+
+/// A poorer version of a sample.
+pub struct LessInformed {
+    sample: Option<Sample>,
+    input: fn() -> Input<'static>,
+    /// For messages.
+    what: &'static str,
+}
+
+impl LessInformed {
+    pub fn input(&self) -> Input<'_> {
+        match &self.sample {
+            Some(sample) => Input::Sample(sample),
+            None => (self.input)(),
+        }
+    }
+}
+
+/// One of the ways in which a sample can be poorer, by `turn`.
+pub fn less_informed(sample: &Sample, turn: u32) -> LessInformed {
+    let mut poor = *sample;
+    let index = (turn >> 5) as usize;
+    let what = match turn % 16 {
+        0 => return LessInformed { sample: None, input: || Input::Lost(ErrorKind::Timeout), what: "lost" },
+        1 => return LessInformed { sample: None, input: || Input::Tick, what: "tick" },
+        2 => fail(&mut poor.cells, "cells failed"),
+        3 => pause(&mut poor.cells, "cells paused"),
+        4 => fail(&mut poor.current, "current failed"),
+        5 => pause(&mut poor.current, "current paused"),
+        6 => fail(&mut poor.temperatures, "temperatures failed"),
+        7 => pause(&mut poor.temperatures, "temperatures paused"),
+        8 => fail(&mut poor.stack, "stack failed"),
+        9 => pause(&mut poor.stack, "stack paused"),
+        10 => fail(&mut poor.terminal, "terminal failed"),
+        11 => fail(&mut poor.inputs, "inputs failed"),
+        12 => fail(&mut poor.feedback, "feedback failed"),
+        13 => {
+            if let Group::Measured { value, .. } = &mut poor.cells {
+                value.invalidate(index % usize::from(value.count()).max(1));
+            }
+            "a cell invalid"
+        }
+        14 => {
+            if let Group::Measured { value, .. } = &mut poor.temperatures {
+                value.battery[index % 2] = Reading::Invalid;
+            }
+            "a battery sensor invalid"
+        }
+        _ => {
+            if let Group::Measured { value, .. } = &mut poor.temperatures {
+                value.mos = Reading::Invalid;
+            }
+            "the MOS sensor invalid"
+        }
+    };
+    LessInformed { sample: Some(poor), input: || Input::Tick, what }
+}
+
+/// A measured group that now fails; one that did not measure stays as it is.
+fn fail<T>(group: &mut Group<T>, what: &'static str) -> &'static str {
+    if matches!(group, Group::Measured { .. }) {
+        *group = Group::Failed;
+    }
+    what
+}
+
+fn pause<T>(group: &mut Group<T>, what: &'static str) -> &'static str {
+    if matches!(group, Group::Measured { .. }) {
+        *group = Group::NotMeasured;
+    }
+    what
+}
+
+/// Law 2.
+pub fn check_less_informed(
+    coverage: &mut Coverage,
+    now: Instant,
+    before: &View,
+    full: &View,
+    less: &View,
+    how: &LessInformed,
+) {
+    coverage.count(Law::WorseInformation);
+    let full_closed = full.paths.closed_since(before.paths);
+    if !full_closed.all_open() || !before.alarms.minus(full.alarms).is_empty() {
+        coverage.count(Law::WorseInformationMattered);
+    }
+    let only_less = less.paths.closed_since(before.paths).closed_since(full.paths);
+    assert!(only_less.all_open(), "law 2 at {now:?}: less information ({}) closed {only_less:?}", how.what);
+    let cleared = before.alarms.minus(less.alarms).common(full.alarms);
+    assert!(
+        cleared.is_empty(),
+        "law 2 at {now:?}: less information ({}) cleared {:?}",
+        how.what,
+        cleared.iter().next()
+    );
+    let (old, rich, poor) = (before.command.limits, full.command.limits, less.command.limits);
+    let raised = |limit: fn(&Limits) -> i32| limit(&poor) > limit(&old) && limit(&poor) > limit(&rich);
+    assert!(
+        !raised(|limits| limits.charge_current.as_milliamps()),
+        "law 2 at {now:?}: less information ({}) raised the charge limit",
+        how.what
+    );
+    assert!(
+        !raised(|limits| limits.discharge_current.as_milliamps()),
+        "law 2 at {now:?}: less information ({}) raised the discharge limit",
+        how.what
+    );
+}
+
+/// The same sample with one reading further in the unsafe direction of an alarm.
+pub struct WorseOff {
+    pub sample: Sample,
+    charge: bool,
+    discharge: bool,
+    what: &'static str,
+}
+
+/// One of the ways in which the world can be worse, by `turn`; `None` where the reading is not there.
+pub fn worse_physics(world: &World, turn: u32, quiet: bool) -> Option<WorseOff> {
+    let mut worse = world.clone();
+    let amount = (turn >> 9) % 4_000 + 1;
+    let index = (turn >> 4) as usize % usize::from(world.count).clamp(1, 24);
+    let cell = &mut worse.cells[index];
+    let warmer = |reading: &mut Reading<Temperature>, by: i32| match reading {
+        Reading::Valid(value) => {
+            *value = value.plus(Temperature::from_tenths(by));
+            true
+        }
+        Reading::NotMeasured | Reading::Invalid | Reading::Stale { .. } => false,
+    };
+    let tenths = (amount % 1_000) as i32 + 1;
+    let (charge, discharge, what) = match turn % 7 {
+        0 => {
+            *cell = cell.saturating_add(amount as u16);
+            (true, false, "a cell higher")
+        }
+        1 => {
+            *cell = cell.saturating_sub(amount as u16);
+            (false, true, "a cell lower")
+        }
+        2 if world.milliamps >= 0 => {
+            worse.milliamps = worse.milliamps.saturating_add((amount * 50) as i32);
+            (true, false, "more charging current")
+        }
+        3 if world.milliamps <= 0 => {
+            worse.milliamps = worse.milliamps.saturating_sub((amount * 50) as i32);
+            (false, true, "more discharging current")
+        }
+        4 => {
+            warmer(&mut worse.temperatures.battery[index % 2], tenths).then_some(())?;
+            (true, true, "a warmer battery")
+        }
+        5 => {
+            warmer(&mut worse.temperatures.battery[index % 2], -tenths).then_some(())?;
+            (true, false, "a colder battery")
+        }
+        6 => {
+            warmer(&mut worse.temperatures.mos, tenths).then_some(())?;
+            (true, true, "warmer switches")
+        }
+        _ => return None,
+    };
+    Some(WorseOff { sample: worse.sample(quiet), charge, discharge, what })
+}
+
+/// Law 3.
+pub fn check_worse_physics(coverage: &mut Coverage, now: Instant, safer: &View, worse: &View, how: &WorseOff) {
+    coverage.count(Law::WorsePhysics);
+    if (how.charge && !safer.paths.charge) || (how.discharge && !safer.paths.discharge) {
+        coverage.count(Law::WorsePhysicsMattered);
+    }
+    assert!(
+        !(how.charge && worse.paths.charge && !safer.paths.charge),
+        "law 3 at {now:?}: {} leaves charge closed, which the safer reading opened ({:?} against {:?})",
+        how.what,
+        worse.alarms,
+        safer.alarms
+    );
+    assert!(
+        !(how.discharge && worse.paths.discharge && !safer.paths.discharge),
+        "law 3 at {now:?}: {} leaves discharge closed, which the safer reading opened ({:?} against {:?})",
+        how.what,
+        worse.alarms,
+        safer.alarms
+    );
+}

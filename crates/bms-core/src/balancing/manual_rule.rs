@@ -113,7 +113,7 @@ fn extremes(scan: &CellScan<'_>) -> Option<((u8, Voltage), (u8, Voltage))> {
     }
     let mut highest: Option<(u8, Voltage)> = None;
     let mut lowest: Option<(u8, Voltage)> = None;
-    for (number, (_, voltage)) in (0_u8..).zip(scan.iter()) {
+    for (number, (_, voltage)) in (0..=u8::MAX).zip(scan.iter()) {
         if highest.is_none_or(|(_, best)| voltage > best) {
             highest = Some((number, voltage));
         }

@@ -296,7 +296,7 @@ impl ParameterId {
     /// Whether 0 switches the function off.
     #[must_use]
     pub const fn zero_is_off(self) -> bool {
-        (ZERO_IS_OFF >> self as u8) & 1 != 0
+        ZERO_IS_OFF.wrapping_shr(self as u32) & 1 != 0
     }
     /// The row of the table.
     #[must_use]

@@ -196,11 +196,11 @@ impl Violations {
         let this = *self;
         let ranges = PARAMETERS
             .iter()
-            .filter(move |parameter| (this.ranges >> (parameter.id as u8)) & 1 == 1)
+            .filter(move |parameter| this.ranges.wrapping_shr(parameter.id as u32) & 1 == 1)
             .map(|parameter| Violation::OutOfRange(parameter.id));
         let orderings = ORDERINGS
             .iter()
-            .zip(0_u32..)
+            .zip(0_u32..32)
             .filter(move |(_, bit)| this.orderings.checked_shr(*bit).unwrap_or(0) & 1 == 1)
             .map(|(&(lower, upper, _), _)| Violation::Order { lower, upper });
         let rules = Rule::ALL

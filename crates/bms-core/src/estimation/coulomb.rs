@@ -94,7 +94,7 @@ impl Estimator for CoulombCounter {
                 let remaining = self.counted.plus(self.correction);
                 // Full is claimed by the anchor only; both ends hold.
                 if remaining > self.capacity || remaining < Charge::ZERO {
-                    self.set_remaining(remaining.clamp(Charge::ZERO, self.capacity));
+                    self.set_remaining(remaining.max(Charge::ZERO).min(self.capacity));
                 }
             }
         }
@@ -128,7 +128,7 @@ impl Estimator for CoulombCounter {
         None
     }
     fn remaining(&self) -> Option<Charge> {
-        self.known.then(|| self.counted.plus(self.correction).clamp(Charge::ZERO, self.capacity))
+        self.known.then(|| self.counted.plus(self.correction).max(Charge::ZERO).min(self.capacity))
     }
     fn capacity(&self) -> Charge {
         self.capacity
@@ -142,7 +142,7 @@ impl Estimator for CoulombCounter {
     fn set_capacity(&mut self, capacity: Charge) {
         if let Some(remaining) = self.remaining() {
             self.capacity = capacity;
-            self.set_remaining(remaining.clamp(Charge::ZERO, capacity));
+            self.set_remaining(remaining.max(Charge::ZERO).min(capacity));
         }
         self.capacity = capacity;
     }
@@ -154,7 +154,7 @@ impl Estimator for CoulombCounter {
         self.discharged_at_full = Some(self.discharged);
         self.cycles = snapshot.cycles;
         if let Some(remaining) = snapshot.remaining {
-            self.set_remaining(remaining.clamp(Charge::ZERO, self.capacity));
+            self.set_remaining(remaining.max(Charge::ZERO).min(self.capacity));
         }
     }
 }

@@ -105,11 +105,12 @@ impl TemperatureBank {
         }
         self.seen = age;
         self.fresh = true;
-        let policies = config.board().sensors.iter();
-        for (index, ((reading, policy), slot)) in value.battery.iter().zip(policies).zip(&mut self.tenths).enumerate() {
+        let mut bit = 1_u8;
+        for ((reading, policy), slot) in value.battery.iter().zip(&config.board().sensors).zip(&mut self.tenths) {
             if *policy != SensorPolicy::NotFitted {
-                note(reading, sensor_bit(index), slot, &mut self.valid, &mut self.gathered);
+                note(reading, bit, slot, &mut self.valid, &mut self.gathered);
             }
+            bit = bit.wrapping_shl(1);
         }
         if let Some(slot) = self.tenths.get_mut(MOS) {
             note(&value.mos, MOS_BIT, slot, &mut self.valid, &mut self.gathered);
@@ -167,7 +168,7 @@ impl TemperatureBank {
     }
     fn battery_range(&self) -> BatteryRange {
         let mut range = NO_RANGE;
-        for (number, tenths) in (0_u8..).zip(self.tenths.iter().take(BATTERY_SENSORS)) {
+        for (number, tenths) in (0..=u8::MAX).zip(self.tenths.iter().take(BATTERY_SENSORS)) {
             if self.valid & sensor_bit(usize::from(number)) == 0 {
                 continue;
             }

@@ -81,11 +81,14 @@ impl<const N: usize> WireEstimator<N> {
         let upper = if above_index == scan.count() { rest(lower) } else { upper };
         self.store(index, lower);
         self.store(above_index, upper);
-        let all = (0_u8..).zip(self.milliohms.iter().chain(core::iter::once(&self.top)));
-        self.worst = all
-            .filter(|(_, value)| **value != UNKNOWN)
-            .max_by_key(|(_, value)| **value)
-            .map(|(wire, value)| (*value, wire));
+        self.worst = None;
+        let mut wire = 0_u8;
+        for value in self.milliohms.iter().chain(core::iter::once(&self.top)) {
+            if *value != UNKNOWN && self.worst.is_none_or(|(worst, _)| *value > worst) {
+                self.worst = Some((*value, wire));
+            }
+            wire = wire.saturating_add(1);
+        }
     }
     fn store(&mut self, wire: usize, value: Option<u16>) {
         let Some(value) = value else { return };

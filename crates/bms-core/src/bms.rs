@@ -53,6 +53,8 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
     /// The previous command: what the outputs were told.
     command: Command,
     last_step: Option<Instant>,
+    /// Alarms that were restored and not reported yet.
+    restored: AlarmSet,
     run_time: u64,
     /// How long the balancer has been told to be off, in ms.
     idle_time: u32,
@@ -69,11 +71,14 @@ struct Flags {
     shutdown_requested: bool,
     /// A request or a change came since the last step: nothing closes in the next one (N07).
     changed: bool,
+    /// Everything starts anew: what was closed counts as open (N07).
+    restarted: bool,
     output_failed: bool,
     /// The last step was late, or time went back.
     untimely: bool,
     time_went_back: bool,
     limits_corrupt: bool,
+    link_connected: bool,
 }
 
 /// The first scans after a start: do they fit the chemistry (X15)?
@@ -131,6 +136,7 @@ impl<const N: usize, E, S> Bms<N, E, S> {
             switches: UserSwitches { charge: true, discharge: true, balance: true },
             command: Command::SAFE,
             last_step: None,
+            restored: AlarmSet::EMPTY,
             run_time: 0,
             idle_time: 0,
             chemistry: ChemistryWatch { scans: 0, implausible: 0 },
@@ -140,10 +146,12 @@ impl<const N: usize, E, S> Bms<N, E, S> {
                 emergency: false,
                 shutdown_requested: false,
                 changed: false,
+                restarted: false,
                 output_failed: false,
                 untimely: false,
                 time_went_back: false,
                 limits_corrupt: false,
+                link_connected: false,
             },
             config,
         }
@@ -184,6 +192,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if cause.is_abnormal() && self.config.flag(P::ResetHoldOff) {
             self.protection.raise(AlarmSet::EMPTY.with(Alarm::ResetHoldOff));
         }
+        self.restored = self.protection.active();
     }
     /// Tells what the fitted balancer can do; the default is [`BalancerCapabilities::MANUAL`].
     pub fn set_balancer(&mut self, capabilities: BalancerCapabilities) {
@@ -203,6 +212,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.estimate(now, edges);
         self.live(now, elapsed);
         let command = self.decide(now, elapsed);
+        self.flags.restarted = false;
         self.report_outputs(now, &command);
         self.learn_from_outputs(elapsed, &command);
         self.command = command;
@@ -323,13 +333,17 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             facts: self.facts(),
         };
         let edges = self.protection.step(elapsed, &seen);
-        self.retries.trips(edges.raised);
+        // The limits of another chemistry say nothing of these cells.
+        if !self.protection.active().contains(Alarm::WrongChemistry) {
+            self.retries.trips(edges.raised);
+        }
         self.flags.output_failed = false;
         edges
     }
 
     fn report_alarms(&mut self, now: Instant, edges: Edges) {
-        for alarm in edges.raised.iter() {
+        let restored = core::mem::take(&mut self.restored).common(self.protection.active());
+        for alarm in edges.raised.and(restored).iter() {
             let seen = self.circumstances().observe(Row::of(alarm).signal);
             self.events.push(now, EventKind::Raised { alarm, index: seen.index, value: seen.value });
         }
@@ -391,6 +405,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Everything open until the next complete valid sample (D32).
     fn start_anew(&mut self) {
         self.lifecycle.restart();
+        self.flags.restarted = true;
         self.measurement = Measurement::for_start(&self.config);
         self.wires = WireEstimator::new();
         self.chemistry = ChemistryWatch::default();
@@ -465,6 +480,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     pub fn is_healthy(&self) -> bool {
         !self.flags.untimely && !self.flags.limits_corrupt && !self.measurement.inputs.self_test_failed
     }
+    /// Tells whether a wireless link is connected, for its LED (I04).
+    pub fn set_link_connected(&mut self, connected: bool) {
+        self.flags.link_connected = connected;
+    }
     /// The oldest event that was not fetched yet.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop()
@@ -507,9 +526,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// What must survive a reset.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        // A commanded shutdown and wake clears lock-outs (D10).
+        const LOCKED: AlarmSet = AlarmSet::of(&[Alarm::ChargeLockedOut, Alarm::DischargeLockedOut]);
+        let active = self.protection.active();
+        let (alarms, retries) =
+            if self.flags.shutdown_requested { (active.minus(LOCKED), Retries::new()) } else { (active, self.retries) };
         Snapshot {
-            alarms: self.protection.active(),
-            retries: self.retries,
+            alarms,
+            retries,
             remaining: self.estimator.remaining(),
             capacity: self.estimator.capacity(),
             cycle_capacity: self.estimator.cycle_capacity(),

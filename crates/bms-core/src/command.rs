@@ -92,6 +92,20 @@ pub enum Beep {
     Accepted,
 }
 
+/// The LED of the wireless link (I04).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum LinkLed {
+    /// Dark: shut down.
+    #[default]
+    Off,
+    /// Flashing: not connected. The port makes the rhythm.
+    Flashing,
+    /// Steady: connected.
+    Steady,
+}
+
 /// What a charger or an inverter may do now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -132,6 +146,8 @@ pub struct Command {
     pub scan: ScanMode,
     /// The buzzer.
     pub beep: Beep,
+    /// The LED of the wireless link.
+    pub link_led: LinkLed,
     /// What a charger or an inverter may do.
     pub limits: Limits,
 }
@@ -149,6 +165,7 @@ impl Command {
         clear_latch: false,
         scan: ScanMode::Any,
         beep: Beep::None,
+        link_led: LinkLed::Off,
         limits: Limits {
             charge_voltage: Voltage::ZERO,
             charge_current: Current::ZERO,

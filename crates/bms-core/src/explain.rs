@@ -64,7 +64,8 @@ pub struct AlarmReason {
     pub threshold: i32,
     /// The unit of value and threshold.
     pub unit: Unit,
-    /// How long it is active; for alarms that end after a time of good data: how long since it was last bad. Saturates.
+    /// How long it is active; for alarms that end after a time of good data ([`Clears::GoodFor`]): how long data has been
+    /// good, zero while it is bad. Saturates.
     pub since: Duration,
     /// What clears it.
     pub clears: Clears,
@@ -139,7 +140,6 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     pub fn alarm_reason(&self, alarm: Alarm) -> AlarmReason {
         let row = Row::of(alarm);
         let (seen, timer) = self.look(alarm);
-        let since = ms(timer);
         let (unit, part) = kind(row.signal);
         let limit = row.limit(self.config());
         let threshold = limit.as_ref().map_or(0, |limit| limit.trip);
@@ -151,6 +151,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             Some((Release::Never, _)) => Clears::Request,
             None => Clears::GoodFor(Duration::ZERO),
         };
+        let since = if row.is_held() { ms(timer.saturating_sub(1)) } else { ms(timer) };
         let known = unit != Unit::Flag && seen.complete;
         AlarmReason {
             alarm,
@@ -234,7 +235,7 @@ impl fmt::Display for AlarmReason {
             out.write_str(", limit ")?;
             write_scaled(out, self.threshold, self.unit)?;
         }
-        out.write_str(", for ")?;
+        out.write_str(if matches!(self.clears, Clears::GoodFor(_)) { ", good for " } else { ", for " })?;
         write_duration(out, self.since)?;
         out.write_str("; clears ")?;
         match self.clears {

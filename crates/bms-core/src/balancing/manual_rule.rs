@@ -44,7 +44,7 @@ impl ManualRule {
     fn choose(&mut self, situation: &Situation<'_>, scan: &CellScan<'_>) {
         let rules = &situation.rules;
         let Some((highest, lowest)) = extremes(scan) else {
-            return;
+            return self.stop(situation.now);
         };
         let difference = highest.1.minus(lowest.1);
         let wide = if self.running { difference >= rules.stop } else { difference > rules.trigger };

@@ -2,7 +2,7 @@
 
 use super::Bms;
 use crate::balancing::{Plan, Rules, Situation, Strategy};
-use crate::command::{Beep, Command, Expiring, Limits, Power, ScanMode, Switch};
+use crate::command::{Beep, Command, Expiring, Limits, LinkLed, Power, ScanMode, Switch};
 use crate::config::{Chemistry, ParameterId as P, Topology};
 use crate::estimation::{Estimator, c_rate};
 use crate::heating::Conditions;
@@ -46,14 +46,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let charge_side = Side {
             what: Inhibit::CHARGE,
             wanted: self.switches.charge,
-            closed_before: self.command.charge.is_closed(),
+            closed_before: self.command.charge.is_closed() && !self.flags.restarted,
             bypassable: CHARGE_ONLY,
             through_diode: Current::ZERO.minus(current),
         };
         let discharge_side = Side {
             what: Inhibit::DISCHARGE,
             wanted: self.switches.discharge,
-            closed_before: self.command.discharge.is_closed(),
+            closed_before: self.command.discharge.is_closed() && !self.flags.restarted,
             bypassable: DISCHARGE_ONLY,
             through_diode: current,
         };
@@ -72,6 +72,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             clear_latch: self.clear_latch(),
             scan: if balance.is_idle() && self.switches.balance { ScanMode::Quiet } else { ScanMode::Any },
             beep: self.take_beep(),
+            link_led: self.link_led(),
             limits: self.limits(charge, discharge),
         }
     }
@@ -88,6 +89,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             beep: self.take_beep(),
             ..Command::SAFE
         }
+    }
+
+    fn link_led(&self) -> LinkLed {
+        if self.flags.link_connected { LinkLed::Steady } else { LinkLed::Flashing }
     }
 
     fn take_beep(&mut self) -> Beep {

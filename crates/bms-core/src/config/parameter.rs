@@ -224,7 +224,7 @@ parameters! {
     DischargeUndertemperature "discharge_undertemperature", Flag 0..=1 step 1, [0], Service, "D11", "-", "1: discharging stops in the cold too.";
     DischargeUndertemperatureProtection "discharge_undertemperature_protection", DecidegreesCelsius -400..=200 step 10, [-200], Service, "D11", "-", "Below this battery temperature discharging stops, if switched on.";
     DischargeUndertemperatureRecovery "discharge_undertemperature_recovery", DecidegreesCelsius -400..=250 step 10, [-100], Service, "D11", "-", "Above this battery temperature discharging starts again.";
-    TemperatureDelay "temperature_delay", Milliseconds 0..=60_000 step 100, [1_000], Service, "N05", "-", "How long a temperature must stay beyond its protection value.";
+    TemperatureDelay "temperature_delay", Milliseconds 0..=60_000 step 100, [1_000] manual 0, Service, "N05", "-", "How long a temperature must stay beyond its protection value.";
     MosOvertemperatureProtection "mos_overtemperature_protection", DecidegreesCelsius 500..=1_100 step 10, [750], Board, "P15", "5.3.2 s", "Above this switch temperature everything stops.";
     MosOvertemperatureRecovery "mos_overtemperature_recovery", DecidegreesCelsius 450..=1_050 step 10, [700], Board, "P15", "A1 19", "Below this switch temperature everything starts again.";
     // -- balancing

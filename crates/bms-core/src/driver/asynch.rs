@@ -68,7 +68,7 @@ where
         first.note(self.balancer.apply(&command.balance).await);
         first.note(self.heater.heat(command.heater).await);
         first.note(self.last_resort.fire(command.last_resort).await);
-        first.note(self.indicator.beep(command.beep).await);
+        first.note(self.indicator.indicate(command.beep, command.link_led).await);
         first.note(self.power.power(command.power).await);
         first.result()
     }

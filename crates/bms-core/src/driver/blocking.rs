@@ -65,7 +65,7 @@ where
         first.note(self.balancer.apply(&command.balance));
         first.note(self.heater.heat(command.heater));
         first.note(self.last_resort.fire(command.last_resort));
-        first.note(self.indicator.beep(command.beep));
+        first.note(self.indicator.indicate(command.beep, command.link_led));
         first.note(self.power.power(command.power));
         first.result()
     }

@@ -4,10 +4,12 @@ use super::ocv::first_guess;
 use super::{Anchor, Estimator, Evidence, c_rate};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::snapshot::Snapshot;
-use crate::units::Charge;
+use crate::units::{Charge, Voltage, mv};
 
 /// How long the tail must last for the full anchor, in ms of counted time.
 const TAIL_TIME: u32 = 30_000;
+/// How far below the charge voltage a pack at the end of its charge may stand.
+const CHARGER_TOLERANCE: Voltage = mv(5);
 /// A new cycle counts only after this part of the capacity was discharged since the last full one (1/10).
 const CYCLE_DEPTH: i64 = 10;
 
@@ -115,7 +117,8 @@ impl Estimator for CoulombCounter {
             let charge = (self.capacity.as_milliamp_millis() / 1_000).saturating_mul(i64::from(permille));
             self.set_remaining(Charge::from_milliamp_millis(charge));
         }
-        let at_charge_voltage = cells.highest > config.voltage(P::CellOvervoltageRecovery);
+        // The published charge voltage holds every cell at the recovery value on average; chargers are a little short of it.
+        let at_charge_voltage = cells.highest.plus(CHARGER_TOLERANCE) >= config.voltage(P::CellOvervoltageRecovery);
         let tail = milliamps > 0 && interval.current < c_rate(config, config.get(P::FullCurrent));
         if at_charge_voltage && tail {
             self.tail = self.tail.saturating_add(interval.known);
@@ -151,10 +154,12 @@ impl Estimator for CoulombCounter {
             self.capacity = snapshot.capacity;
         }
         self.discharged = snapshot.cycle_capacity.max(Charge::ZERO);
-        self.discharged_at_full = Some(self.discharged);
         self.cycles = snapshot.cycles;
         if let Some(remaining) = snapshot.remaining {
-            self.set_remaining(remaining.max(Charge::ZERO).min(self.capacity));
+            let remaining = remaining.max(Charge::ZERO).min(self.capacity);
+            // What is missing was discharged since the pack was full.
+            self.discharged_at_full = Some(self.discharged.minus(self.capacity.minus(remaining)));
+            self.set_remaining(remaining);
         }
     }
 }

@@ -17,7 +17,7 @@ use core::future::pending;
 
 use super::{Clock, ErrorType, NotFitted};
 use crate::balancing::{BalancerCapabilities, Plan};
-use crate::command::{Beep, Expiring, Power as PowerState, ScanMode, Switch};
+use crate::command::{Beep, Expiring, LinkLed, Power as PowerState, ScanMode, Switch};
 use crate::measurement::{Cells, Feedback, Inputs, Sample, Temperatures};
 use crate::port;
 use crate::time::{Duration, Instant};
@@ -147,9 +147,9 @@ macro_rules! output {
 }
 
 macro_rules! optional_output {
-    ($($name:ident::$method:ident($kind:ty);)*) => {
+    ($($name:ident::$method:ident($($kind:ty),*);)*) => {
         $(impl $name for NotFitted {
-            async fn $method(&mut self, _: $kind) -> Result<(), Infallible> {
+            async fn $method(&mut self, $(_: $kind),*) -> Result<(), Infallible> {
                 Ok(())
             }
         })*
@@ -195,8 +195,8 @@ output!(
 output!(
     /// LED and buzzer.
     Indicator {
-        /// Beeps; does not wait for the beep's end.
-        beep(beep: Beep)
+        /// Beeps once, without waiting for the end, and drives the link's LED from now on.
+        indicate(beep: Beep, link_led: LinkLed)
     }
 );
 
@@ -205,7 +205,7 @@ optional_output! {
     Precharge::precharge(Expiring);
     Power::power(PowerState);
     LastResort::fire(Switch);
-    Indicator::beep(Beep);
+    Indicator::indicate(Beep, LinkLed);
 }
 
 /// Moves or burns energy between cells as a [`Plan`] says. Rules: [`port::Balancer`].

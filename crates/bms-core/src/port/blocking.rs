@@ -2,7 +2,7 @@
 
 use super::ErrorType;
 use crate::balancing::{BalancerCapabilities, Plan};
-use crate::command::{Beep, Expiring, Power as PowerState, ScanMode, Switch};
+use crate::command::{Beep, Expiring, LinkLed, Power as PowerState, ScanMode, Switch};
 use crate::measurement::{Cells, Feedback, Inputs, Sample, Temperatures};
 use crate::time::Instant;
 use crate::units::{Current, Voltage};
@@ -198,7 +198,7 @@ output!(
 output!(
     /// LED and buzzer.
     Indicator {
-        /// Beeps.
-        beep(beep: Beep)
+        /// Beeps once, and drives the link's LED from now on.
+        indicate(beep: Beep, link_led: LinkLed)
     }
 );

@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use super::blocking::{Balancer, Heater, Indicator, LastResort, Power, Precharge};
 use super::{CellSense, CurrentSense, ErrorType, FeedbackSense, InputSense, TemperatureSense, VoltageSense};
 use crate::balancing::{BalancerCapabilities, Plan};
-use crate::command::{Beep, Expiring, Power as PowerState, Switch};
+use crate::command::{Beep, Expiring, LinkLed, Power as PowerState, Switch};
 use crate::measurement::{Cells, Feedback, Inputs, Temperatures};
 use crate::time::Duration;
 use crate::units::{Current, Voltage};
@@ -43,9 +43,9 @@ impl Balancer for NotFitted {
 }
 
 macro_rules! ignores {
-    ($($name:ident::$method:ident($kind:ty);)*) => {
+    ($($name:ident::$method:ident($($kind:ty),*);)*) => {
         $(impl $name for NotFitted {
-            fn $method(&mut self, _: $kind) -> Result<(), Infallible> {
+            fn $method(&mut self, $(_: $kind),*) -> Result<(), Infallible> {
                 Ok(())
             }
         })*
@@ -57,7 +57,7 @@ ignores! {
     Precharge::precharge(Expiring);
     Power::power(PowerState);
     LastResort::fire(Switch);
-    Indicator::beep(Beep);
+    Indicator::indicate(Beep, LinkLed);
 }
 
 macro_rules! never_new {

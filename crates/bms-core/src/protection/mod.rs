@@ -80,7 +80,11 @@ impl Protection {
     /// Lets time pass for every monitor that is not clear.
     fn advance(&mut self, elapsed: u32) {
         for alarm in self.active.and(self.pending).iter() {
-            if let Some(timer) = self.timers.get_mut(alarm as usize) {
+            let (Some(timer), Some(row)) = (self.timers.get_mut(alarm as usize), rows::ROWS.get(alarm as usize)) else {
+                continue;
+            };
+            let still_bad = *timer == 0 && row.is_held() && self.active.contains(alarm);
+            if !still_bad {
                 *timer = timer.saturating_add(elapsed);
             }
         }

@@ -8,6 +8,8 @@
 //!     └─────────────────────────────────────────────────────┘
 //!        released: a recovery value passed, a time over, or never by itself
 //! ```
+//! "Held" is a recovery that lasts: its time runs from the first good observation, and anything bad starts it anew.
+//!
 //! A missing or invalid reading moves along none of these arrows (N02); only time does.
 
 /// What one look at a signal found.
@@ -76,7 +78,7 @@ impl Side {
 pub(crate) enum Release {
     /// When a complete, valid observation is beyond this value.
     Level(i32),
-    /// When it is no longer violated and has not been for this long, in ms, up to a valid observation.
+    /// When good observations have lasted this long, in ms, from the first to the present one.
     Held(u32),
     /// This long after it was raised, in ms (N04).
     After(u32),
@@ -94,8 +96,8 @@ pub(crate) struct Limit {
     pub release: Release,
 }
 
-/// Where a monitor stands. The timer belongs to the state: how long it is pending, how long it is active (for
-/// `Held` rows: how long since it was last violated).
+/// Where a monitor stands. The timer belongs to the state: how long it is pending, how long it is active. For an active
+/// `Held` row it is 0 while bad, then 1 ms more than the time since the first good observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Clear,
@@ -117,8 +119,10 @@ pub(crate) fn update(state: State, timer: &mut u32, limit: Option<&Limit>, seen:
             Release::Held(time) => {
                 if violated || seen.bad {
                     *timer = 0;
+                } else if seen.complete && *timer == 0 {
+                    *timer = seen.age.saturating_add(1);
                 }
-                seen.complete && !violated && *timer >= time
+                seen.complete && !violated && *timer > time
             }
             Release::After(time) => *timer >= time,
             Release::Never => false,

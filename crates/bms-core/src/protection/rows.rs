@@ -211,6 +211,10 @@ pub(crate) const ROWS: [Row; Alarm::COUNT] = {
 };
 
 impl Row {
+    /// Whether it ends by a time of good data, whose timer stands still while there is none.
+    pub(crate) const fn is_held(&self) -> bool {
+        matches!(self.ends, Ends::Recovered | Ends::AtOnce)
+    }
     /// The row's limit with the configuration's values; `None` where it is switched off.
     pub(crate) fn limit(&self, config: &ValidConfig) -> Option<Limit> {
         let release = match self.ends {

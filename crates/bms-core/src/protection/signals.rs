@@ -134,8 +134,12 @@ impl<const N: usize> Circumstances<'_, N> {
         }
     }
 
-    /// A cell that the stack confirms: an open wire or a drifting front end must not lock a pack for good.
+    /// A cell that the stack confirms: an open wire, a drifting front end, or the limits of another chemistry must not
+    /// lock a pack for good.
     fn confirmed(&self, value: Voltage, index: u8) -> Observation {
+        if self.facts.contains(Fact::WrongChemistry) {
+            return Observation::UNKNOWN;
+        }
         match self.measurement.stack_difference(self.config) {
             Some((difference, tolerance)) if difference <= tolerance => self.cells(value, Some(index)),
             _ => Observation::UNKNOWN,

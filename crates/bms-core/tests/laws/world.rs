@@ -1,6 +1,8 @@
 //! What is physically there, and what the sampler makes of it.
 
-use bms_core::config::{BoardDefinition, Chemistry, Config, Model, ParameterId, Profile, SensorPolicy, Topology, ValidConfig};
+use bms_core::config::{
+    BoardDefinition, Chemistry, Config, Model, ParameterId, Profile, SensorPolicy, Topology, ValidConfig,
+};
 use bms_core::measurement::{BATTERY_SENSORS, Cells, Feedback, Group, Inputs, Reading, Sample, Temperatures};
 use bms_core::time::Instant;
 use bms_core::units::{Voltage, ah, deg_c, ma, uv};
@@ -32,27 +34,37 @@ pub fn configuration(selector: u8) -> ValidConfig {
     match selector % 6 {
         0 => const { Config::lifepo4(16).with_model(Model::B2a24s20p).with_capacity(ah(280)).validated() },
         1 => const { Config::li_ion(24).with_model(Model::Bd6a24s10p).with_capacity(ah(60)).validated() },
-        2 => const {
-            Config::lifepo4(16)
-                .with_model(Model::B2a24s15p)
-                .with_capacity(ah(280))
-                .with_profile(Profile::Manual)
-                .validated()
-        },
-        3 => const {
-            Config::lto(20).with_model(Model::B1a20s15p).with_capacity(ah(40)).with_board(FULL_BOARD).validated()
-        },
-        4 => const {
-            Config::li_ion(7).with_model(Model::Bd6a17s6p).with_capacity(ah(20)).with_board(SPARSE_BOARD).validated()
-        },
-        _ => const {
-            Config::lifepo4(16)
-                .with_model(Model::B2a24s20p)
-                .with_capacity(ah(100))
-                .with(ParameterId::HeaterResistance, 20_000_000)
-                .with(ParameterId::HeaterNeedsCharger, 0)
-                .validated()
-        },
+        2 => {
+            const {
+                Config::lifepo4(16)
+                    .with_model(Model::B2a24s15p)
+                    .with_capacity(ah(280))
+                    .with_profile(Profile::Manual)
+                    .validated()
+            }
+        }
+        3 => {
+            const { Config::lto(20).with_model(Model::B1a20s15p).with_capacity(ah(40)).with_board(FULL_BOARD).validated() }
+        }
+        4 => {
+            const {
+                Config::li_ion(7)
+                    .with_model(Model::Bd6a17s6p)
+                    .with_capacity(ah(20))
+                    .with_board(SPARSE_BOARD)
+                    .validated()
+            }
+        }
+        _ => {
+            const {
+                Config::lifepo4(16)
+                    .with_model(Model::B2a24s20p)
+                    .with_capacity(ah(100))
+                    .with(ParameterId::HeaterResistance, 20_000_000)
+                    .with(ParameterId::HeaterNeedsCharger, 0)
+                    .validated()
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! FNV-1a over 64 bits, fed field by field so that no memory layout plays a part.
 
 use bms_core::balancing::{Phase, Plan};
-use bms_core::command::{Beep, Command, Expiring, Power, ScanMode};
+use bms_core::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode};
 use bms_core::event::{Event, EventKind};
 use bms_core::time::Instant;
 
@@ -86,6 +86,7 @@ impl Digest {
             clear_latch,
             scan,
             beep,
+            link_led,
             limits,
         } = *command;
         self.flag(charge.is_closed());
@@ -101,6 +102,11 @@ impl Digest {
             Beep::None => 0,
             Beep::Awake => 1,
             Beep::Accepted => 2,
+        });
+        self.word(match link_led {
+            LinkLed::Off => 0,
+            LinkLed::Flashing => 1,
+            LinkLed::Steady => 2,
         });
         self.signed(limits.charge_voltage.as_microvolts());
         self.signed(limits.charge_current.as_milliamps());

@@ -114,7 +114,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         }
         let active = self.protection.active().common(inhibiting(side.what, &self.config));
         if active.is_empty() {
-            let mismatch = self.protection.active().contains(Alarm::TerminalMismatch) && self.terminal_mismatch();
+            let mismatch = self.protection.active().contains(Alarm::TerminalMismatch);
             return side.closed_before
                 || (self.closable() && !mismatch && !self.protection.threatens(side.what, &self.config));
         }

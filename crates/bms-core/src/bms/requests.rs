@@ -5,7 +5,7 @@ use core::fmt;
 use super::Bms;
 use crate::balancing::Strategy;
 use crate::command::Beep;
-use crate::config::{Config, ParameterId, Scope, ValidConfig, Violation, Violations};
+use crate::config::{Config, PARAMETERS, ParameterId, Scope, ValidConfig, Violation, Violations};
 use crate::estimation::Estimator;
 use crate::event::EventKind;
 use crate::measurement::{Calibration, CalibrationError, calibration, lost_time};
@@ -54,6 +54,8 @@ pub enum Refusal {
     NotWritable(ParameterId),
     /// The first broken rule that the change would bring; it names the other parameter, if one is concerned.
     Invalid(Violation),
+    /// The board's definition is fixed in the firmware; a new one needs a new [`Bms`] (D16, D29).
+    BoardFixed,
     /// More cells than the core's buffers hold.
     TooManyCells,
     /// The load is still seen (D10).
@@ -69,6 +71,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotWritable(parameter) => write!(out, "{}: cannot be changed in service", parameter.info().name),
             Self::Invalid(violation) => violation.fmt(out),
+            Self::BoardFixed => out.write_str("the board's definition cannot be changed in service"),
             Self::TooManyCells => out.write_str("cell_count: more cells than this build has room for"),
             Self::LoadPresent => out.write_str("the load is still connected"),
             Self::CurrentFlows => out.write_str("current still flows"),
@@ -171,8 +174,16 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// open (N07). What a corrupt store left open may start again (law 7).
     ///
     /// # Errors
-    /// More cells than the buffers hold.
+    /// Another board, or another rating of the board, than the firmware has (P15, D01, D16); more cells than the buffers
+    /// hold.
     pub fn reconfigure(&mut self, config: ValidConfig) -> Result<(), Refusal> {
+        if config.board() != self.config.board() || config.model() != self.config.model() {
+            return Err(Refusal::BoardFixed);
+        }
+        let ratings = PARAMETERS.iter().filter(|parameter| parameter.scope == Scope::Board);
+        if let Some(rating) = ratings.into_iter().find(|rating| config.get(rating.id) != self.config.get(rating.id)) {
+            return Err(Refusal::NotWritable(rating.id));
+        }
         self.adopt(config)?;
         self.protection.clear(AlarmSet::EMPTY.with(Alarm::StorageCorrupt));
         self.events.push(self.last_step.unwrap_or_default(), EventKind::Reconfigured);

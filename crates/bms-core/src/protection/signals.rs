@@ -214,6 +214,8 @@ impl<const N: usize> Circumstances<'_, N> {
                 ..Observation::now(i32::from(measured.open_wires.confirmed()), Some(measured.open_wires.wire()))
             },
             Fact::SelfTestFailed => Observation::fact(measured.inputs.self_test_failed),
+            // Without the terminal nothing can be said, least of all that it agrees again.
+            Fact::TerminalMismatch if measured.terminal_over_stack(self.config).is_none() => Observation::UNKNOWN,
             Fact::WrongChemistry
             | Fact::PrechargeFailed
             | Fact::TerminalMismatch

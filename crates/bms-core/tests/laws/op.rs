@@ -81,6 +81,8 @@ pub enum Op {
     /// Writing the outputs failed or worked.
     Output { failed: bool },
     Reset { cause: ResetCause, memory: Memory },
+    /// Heals the world, ends the emergency stop, clears lock-outs and permanent faults, switches on, and waits.
+    Repair,
 }
 
 impl Op {
@@ -102,10 +104,12 @@ impl Op {
             208..=213 => Self::Lost,
             214..=219 => Self::Tick { milliseconds: bytes.half()? % 10_000 },
             220..=221 => Self::TimeBack { milliseconds: bytes.half()? },
-            222..=239 => Self::Request(request(bytes)?),
-            240..=246 => parameter(bytes)?,
-            247..=249 => Self::Output { failed: bytes.flag()? },
-            250..=255 => reset(bytes)?,
+            222..=236 => Self::Request(request(bytes)?),
+            237..=243 => parameter(bytes)?,
+            244..=245 => Self::Output { failed: bytes.flag()? },
+            246..=247 => reset(bytes)?,
+            // What an owner does about everything that has piled up.
+            248..=255 => Self::Repair,
         })
     }
 }

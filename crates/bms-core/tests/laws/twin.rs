@@ -171,20 +171,14 @@ pub fn worse_physics(world: &World, turn: u32, quiet: bool) -> Option<WorseOff> 
     let amount = (turn >> 9) % 4_000 + 1;
     let index = (turn >> 4) as usize % usize::from(world.count).clamp(1, 24);
     let cell = &mut worse.cells[index];
-    let warmer = |reading: &mut Reading<Temperature>, by: i32| match reading {
-        Reading::Valid(value) => {
-            *value = value.plus(Temperature::from_tenths(by));
-            true
-        }
-        Reading::NotMeasured | Reading::Invalid | Reading::Stale { .. } => false,
-    };
     let tenths = (amount % 1_000) as i32 + 1;
+    // From the middle outwards only: a warmer sensor is worse for one alarm and better for another.
     let (charge, discharge, what) = match turn % 7 {
-        0 => {
+        0 if *cell >= world.healthy_tenths() => {
             *cell = cell.saturating_add(amount as u16);
             (true, false, "a cell higher")
         }
-        1 => {
+        1 if *cell <= world.healthy_tenths() => {
             *cell = cell.saturating_sub(amount as u16);
             (false, true, "a cell lower")
         }
@@ -197,20 +191,31 @@ pub fn worse_physics(world: &World, turn: u32, quiet: bool) -> Option<WorseOff> 
             (false, true, "more discharging current")
         }
         4 => {
-            warmer(&mut worse.temperatures.battery[index % 2], tenths).then_some(())?;
+            outwards(&mut worse.temperatures.battery[index % 2], tenths)?;
             (true, true, "a warmer battery")
         }
         5 => {
-            warmer(&mut worse.temperatures.battery[index % 2], -tenths).then_some(())?;
+            outwards(&mut worse.temperatures.battery[index % 2], -tenths)?;
             (true, false, "a colder battery")
         }
         6 => {
-            warmer(&mut worse.temperatures.mos, tenths).then_some(())?;
+            outwards(&mut worse.temperatures.mos, tenths)?;
             (true, true, "warmer switches")
         }
         _ => return None,
     };
     Some(WorseOff { sample: worse.sample(quiet), charge, discharge, what })
+}
+
+/// Moves a valid temperature away from 20 °C; `None` if it is not there or lies on the other side.
+fn outwards(reading: &mut Reading<Temperature>, by: i32) -> Option<()> {
+    let value = reading.valid()?;
+    let beyond = value.as_tenths() - 200;
+    if beyond.signum() * by.signum() < 0 {
+        return None;
+    }
+    *reading = Reading::Valid(value.plus(Temperature::from_tenths(by)));
+    Some(())
 }
 
 /// Law 3.

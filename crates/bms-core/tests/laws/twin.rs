@@ -3,6 +3,7 @@
 use bms_core::command::{Command, Expiring, Limits};
 use bms_core::measurement::{Group, Input, Reading, Sample};
 use bms_core::port::ErrorKind;
+use bms_core::protection::Alarm;
 use bms_core::time::Instant;
 use bms_core::units::Temperature;
 
@@ -52,6 +53,8 @@ fn expires_after(output: Expiring, now: Instant) -> bool {
 pub struct LessInformed {
     sample: Option<Sample>,
     input: fn() -> Input<'static>,
+    /// A group was not measured in this step, which is no fault.
+    paused: bool,
     /// For messages.
     what: &'static str,
 }
@@ -70,8 +73,10 @@ pub fn less_informed(sample: &Sample, turn: u32) -> LessInformed {
     let mut poor = *sample;
     let index = (turn >> 5) as usize;
     let what = match turn % 16 {
-        0 => return LessInformed { sample: None, input: || Input::Lost(ErrorKind::Timeout), what: "lost" },
-        1 => return LessInformed { sample: None, input: || Input::Tick, what: "tick" },
+        0 => {
+            return LessInformed { sample: None, input: || Input::Lost(ErrorKind::Timeout), paused: false, what: "lost" };
+        }
+        1 => return LessInformed { sample: None, input: || Input::Tick, paused: true, what: "tick" },
         2 => fail(&mut poor.cells, "cells failed"),
         3 => pause(&mut poor.cells, "cells paused"),
         4 => fail(&mut poor.current, "current failed"),
@@ -102,7 +107,7 @@ pub fn less_informed(sample: &Sample, turn: u32) -> LessInformed {
             "the MOS sensor invalid"
         }
     };
-    LessInformed { sample: Some(poor), input: || Input::Tick, what }
+    LessInformed { sample: Some(poor), input: || Input::Tick, paused: what.ends_with("paused"), what }
 }
 
 /// A measured group that now fails; one that did not measure stays as it is.
@@ -134,7 +139,11 @@ pub fn check_less_informed(
     if !full_closed.all_open() || !before.alarms.minus(full.alarms).is_empty() {
         coverage.count(Law::WorseInformationMattered);
     }
-    let only_less = less.paths.closed_since(before.paths).closed_since(full.paths);
+    let mut only_less = less.paths.closed_since(before.paths).closed_since(full.paths);
+    if how.paused {
+        // "Not measured now" is not invalid: a close may rest on the previous reading until it is stale.
+        only_less = Paths::default();
+    }
     assert!(only_less.all_open(), "law 2 at {now:?}: less information ({}) closed {only_less:?}", how.what);
     let cleared = before.alarms.minus(less.alarms).common(full.alarms);
     assert!(
@@ -221,6 +230,11 @@ fn outwards(reading: &mut Reading<Temperature>, by: i32) -> Option<()> {
 /// Law 3.
 pub fn check_worse_physics(coverage: &mut Coverage, now: Instant, safer: &View, worse: &View, how: &WorseOff) {
     coverage.count(Law::WorsePhysics);
+    // By design a charging current proves a charger, and a charger keeps the BMS awake (D02).
+    let kept_awake = safer.alarms.contains(Alarm::AutoShutdown) && !worse.alarms.contains(Alarm::AutoShutdown);
+    if kept_awake {
+        return;
+    }
     if (how.charge && !safer.paths.charge) || (how.discharge && !safer.paths.discharge) {
         coverage.count(Law::WorsePhysicsMattered);
     }

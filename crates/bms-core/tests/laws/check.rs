@@ -151,7 +151,7 @@ pub struct Harness<O: Observer> {
     timing: Timing,
     last_valid_cells: Option<Instant>,
     last_valid_current: Option<Instant>,
-    latest: Instant,
+    previous: Instant,
     emergency: bool,
     corrupt: bool,
     /// A twin that did not get the requests since the last step.
@@ -162,7 +162,7 @@ pub struct Harness<O: Observer> {
 impl<O: Observer> Harness<O> {
     pub fn new(config: ValidConfig, observer: O) -> Self {
         let world = World::new(&config);
-        let latest = world.now;
+        let previous = Instant::ZERO;
         Self {
             bms: Bms::new(config),
             world,
@@ -172,7 +172,7 @@ impl<O: Observer> Harness<O> {
             timing: Timing::default(),
             last_valid_cells: None,
             last_valid_current: None,
-            latest,
+            previous,
             emergency: false,
             corrupt: false,
             unasked: None,
@@ -193,12 +193,7 @@ impl<O: Observer> Harness<O> {
     pub fn apply(&mut self, op: &Op) {
         self.world.apply(op);
         match *op {
-            Op::Samples { count, period } => {
-                for _ in 0..count {
-                    self.advance(ms(u32::from(period)));
-                    self.step_with_sample();
-                }
-            }
+            Op::Samples { count, period } => self.samples(count, period),
             Op::Lost => {
                 self.advance(ms(100));
                 self.step(Input::Lost(ErrorKind::Bus));
@@ -215,6 +210,7 @@ impl<O: Observer> Harness<O> {
             Op::Parameter { parameter, value } => self.change(parameter, value),
             Op::Output { failed } => self.bms.output_result(if failed { Err(ErrorKind::Bus) } else { Ok(()) }),
             Op::Reset { cause, memory } => self.reset(cause, memory),
+            Op::Repair => self.repair(),
             Op::Heal
             | Op::Cell { .. }
             | Op::AllCells { .. }
@@ -253,6 +249,32 @@ impl<O: Observer> Harness<O> {
         }
     }
 
+    fn repair(&mut self) {
+        self.samples(40, 200);
+        for request in [
+            Request::ResetEmergencyStop,
+            Request::ClearPermanent,
+            Request::ClearLockout,
+            Request::SetCharge(true),
+            Request::SetDischarge(true),
+        ] {
+            self.request(request);
+        }
+        if self.corrupt && self.bms.reconfigure(*self.bms.config()).is_ok() {
+            self.corrupt = false;
+            self.settings_changed();
+        }
+        self.samples(8, 900);
+        self.samples(60, 100);
+    }
+
+    fn samples(&mut self, count: u8, period: u16) {
+        for _ in 0..count {
+            self.advance(ms(u32::from(period)));
+            self.step_with_sample();
+        }
+    }
+
     fn change(&mut self, parameter: P, value: i32) {
         self.ask();
         let before = *self.bms.config();
@@ -277,7 +299,8 @@ impl<O: Observer> Harness<O> {
 
     fn reset(&mut self, cause: bms_core::snapshot::ResetCause, memory: Memory) {
         let snapshot = self.bms.snapshot();
-        let lasting = self.bms.alarms().common(LASTING);
+        // A request since the last step may have cleared what the alarms still show.
+        let lasting = if self.unasked.is_none() { self.bms.alarms().common(LASTING) } else { AlarmSet::EMPTY };
         let stored = match memory {
             Memory::Intact => Stored::Snapshot(snapshot),
             Memory::Nothing => Stored::Nothing,
@@ -290,7 +313,7 @@ impl<O: Observer> Harness<O> {
         self.timing.forget();
         self.last_valid_cells = None;
         self.last_valid_current = None;
-        self.latest = Instant::ZERO;
+        self.previous = Instant::ZERO;
         // An emergency stop that was stored still stands.
         self.emergency = self.emergency && memory == Memory::Intact;
         self.corrupt = memory == Memory::Corrupt;
@@ -336,6 +359,7 @@ impl<O: Observer> Harness<O> {
     fn step(&mut self, input: Input<'_>) {
         let now = self.world.now;
         let before = view(&self.bms, now);
+        let state = self.bms.state();
         let command = self.observer.step(&mut self.bms, now, input);
         assert_eq!(command, self.bms.command(), "command() is not the last command");
         let after = view(&self.bms, now);
@@ -344,7 +368,7 @@ impl<O: Observer> Harness<O> {
         while let Some(event) = self.bms.poll_event() {
             self.observer.event(&event);
         }
-        assert!(self.bms.deadline() >= now || now < self.latest, "the deadline lies in the past");
+        assert!(self.bms.deadline() >= now, "the deadline lies in the past");
         let closed = after.paths.closed_since(before.paths);
         if after.paths.charge && after.paths.discharge {
             self.coverage.count(Law::Operating);
@@ -356,6 +380,10 @@ impl<O: Observer> Harness<O> {
         let alarms = (before.alarms, after.alarms);
         let config = *self.bms.config();
         self.timing.check(&mut self.coverage, &config, now, &input, alarms);
+        if self.bms.state() != state {
+            // Waking or starting anew begins every delay anew.
+            self.timing.forget();
+        }
         self.law_requests(now, &input, &before, &after, closed);
 
         if self.emergency {
@@ -366,11 +394,11 @@ impl<O: Observer> Harness<O> {
             self.coverage.count(Law::CorruptStaysOpen);
             assert!(after.paths.all_open(), "law 7: a path is closed with a corrupt store: {:?}", after.paths);
         }
-        if now < self.latest {
+        if now < self.previous {
             self.coverage.count(Law::TimeWentBack);
             assert!(after.paths.all_open(), "law 7: a path is closed although time went back: {:?}", after.paths);
         }
-        self.latest = self.latest.max(now);
+        self.previous = now;
     }
 
     /// Law 1.

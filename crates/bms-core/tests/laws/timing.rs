@@ -66,6 +66,11 @@ impl Timing {
                 Pending::No => false,
                 Pending::Since(since) => now.since(since) >= config.duration(delay),
             };
+            if before.contains(alarm) && !after.contains(alarm) {
+                // Released while it is still violated: a new delay begins.
+                *pending = Pending::Unknown;
+                continue;
+            }
             let raised = after.contains(alarm) && !before.contains(alarm);
             if raised {
                 coverage.count(Law::TripRaised);

@@ -3,6 +3,7 @@
 use bms_core::command::{Command, Expiring, Limits};
 use bms_core::measurement::{Group, Input, Reading, Sample};
 use bms_core::port::ErrorKind;
+use bms_core::protection::Alarm;
 use bms_core::time::Instant;
 use bms_core::units::Temperature;
 
@@ -52,6 +53,8 @@ fn expires_after(output: Expiring, now: Instant) -> bool {
 pub struct LessInformed {
     sample: Option<Sample>,
     input: fn() -> Input<'static>,
+    /// A group was not measured in this step, which is no fault.
+    paused: bool,
     /// For messages.
     what: &'static str,
 }
@@ -70,8 +73,10 @@ pub fn less_informed(sample: &Sample, turn: u32) -> LessInformed {
     let mut poor = *sample;
     let index = (turn >> 5) as usize;
     let what = match turn % 16 {
-        0 => return LessInformed { sample: None, input: || Input::Lost(ErrorKind::Timeout), what: "lost" },
-        1 => return LessInformed { sample: None, input: || Input::Tick, what: "tick" },
+        0 => {
+            return LessInformed { sample: None, input: || Input::Lost(ErrorKind::Timeout), paused: false, what: "lost" };
+        }
+        1 => return LessInformed { sample: None, input: || Input::Tick, paused: true, what: "tick" },
         2 => fail(&mut poor.cells, "cells failed"),
         3 => pause(&mut poor.cells, "cells paused"),
         4 => fail(&mut poor.current, "current failed"),
@@ -102,7 +107,7 @@ pub fn less_informed(sample: &Sample, turn: u32) -> LessInformed {
             "the MOS sensor invalid"
         }
     };
-    LessInformed { sample: Some(poor), input: || Input::Tick, what }
+    LessInformed { sample: Some(poor), input: || Input::Tick, paused: what.ends_with("paused"), what }
 }
 
 /// A measured group that now fails; one that did not measure stays as it is.
@@ -134,7 +139,11 @@ pub fn check_less_informed(
     if !full_closed.all_open() || !before.alarms.minus(full.alarms).is_empty() {
         coverage.count(Law::WorseInformationMattered);
     }
-    let only_less = less.paths.closed_since(before.paths).closed_since(full.paths);
+    let mut only_less = less.paths.closed_since(before.paths).closed_since(full.paths);
+    if how.paused {
+        // "Not measured now" is not invalid: a close may rest on the previous reading until it is stale.
+        only_less = Paths::default();
+    }
     assert!(only_less.all_open(), "law 2 at {now:?}: less information ({}) closed {only_less:?}", how.what);
     let cleared = before.alarms.minus(less.alarms).common(full.alarms);
     assert!(
@@ -171,20 +180,14 @@ pub fn worse_physics(world: &World, turn: u32, quiet: bool) -> Option<WorseOff> 
     let amount = (turn >> 9) % 4_000 + 1;
     let index = (turn >> 4) as usize % usize::from(world.count).clamp(1, 24);
     let cell = &mut worse.cells[index];
-    let warmer = |reading: &mut Reading<Temperature>, by: i32| match reading {
-        Reading::Valid(value) => {
-            *value = value.plus(Temperature::from_tenths(by));
-            true
-        }
-        Reading::NotMeasured | Reading::Invalid | Reading::Stale { .. } => false,
-    };
     let tenths = (amount % 1_000) as i32 + 1;
+    // From the middle outwards only: a warmer sensor is worse for one alarm and better for another.
     let (charge, discharge, what) = match turn % 7 {
-        0 => {
+        0 if *cell >= world.healthy_tenths() => {
             *cell = cell.saturating_add(amount as u16);
             (true, false, "a cell higher")
         }
-        1 => {
+        1 if *cell <= world.healthy_tenths() => {
             *cell = cell.saturating_sub(amount as u16);
             (false, true, "a cell lower")
         }
@@ -197,15 +200,15 @@ pub fn worse_physics(world: &World, turn: u32, quiet: bool) -> Option<WorseOff> 
             (false, true, "more discharging current")
         }
         4 => {
-            warmer(&mut worse.temperatures.battery[index % 2], tenths).then_some(())?;
+            outwards(&mut worse.temperatures.battery[index % 2], tenths)?;
             (true, true, "a warmer battery")
         }
         5 => {
-            warmer(&mut worse.temperatures.battery[index % 2], -tenths).then_some(())?;
+            outwards(&mut worse.temperatures.battery[index % 2], -tenths)?;
             (true, false, "a colder battery")
         }
         6 => {
-            warmer(&mut worse.temperatures.mos, tenths).then_some(())?;
+            outwards(&mut worse.temperatures.mos, tenths)?;
             (true, true, "warmer switches")
         }
         _ => return None,
@@ -213,9 +216,25 @@ pub fn worse_physics(world: &World, turn: u32, quiet: bool) -> Option<WorseOff> 
     Some(WorseOff { sample: worse.sample(quiet), charge, discharge, what })
 }
 
+/// Moves a valid temperature away from 20 °C; `None` if it is not there or lies on the other side.
+fn outwards(reading: &mut Reading<Temperature>, by: i32) -> Option<()> {
+    let value = reading.valid()?;
+    let beyond = value.as_tenths() - 200;
+    if beyond.signum() * by.signum() < 0 {
+        return None;
+    }
+    *reading = Reading::Valid(value.plus(Temperature::from_tenths(by)));
+    Some(())
+}
+
 /// Law 3.
 pub fn check_worse_physics(coverage: &mut Coverage, now: Instant, safer: &View, worse: &View, how: &WorseOff) {
     coverage.count(Law::WorsePhysics);
+    // By design a charging current proves a charger, and a charger keeps the BMS awake (D02).
+    let kept_awake = safer.alarms.contains(Alarm::AutoShutdown) && !worse.alarms.contains(Alarm::AutoShutdown);
+    if kept_awake {
+        return;
+    }
     if (how.charge && !safer.paths.charge) || (how.discharge && !safer.paths.discharge) {
         coverage.count(Law::WorsePhysicsMattered);
     }

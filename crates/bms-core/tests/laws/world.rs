@@ -119,6 +119,10 @@ impl World {
         self.healthy_count = count;
     }
 
+    pub fn healthy_tenths(&self) -> u16 {
+        self.healthy_tenths
+    }
+
     fn heal(&mut self) {
         self.cells = [self.healthy_tenths; 24];
         self.invalid = 0;
@@ -140,7 +144,7 @@ impl World {
     /// The physical part of an operation.
     pub fn apply(&mut self, op: &Op) {
         match *op {
-            Op::Heal => self.heal(),
+            Op::Heal | Op::Repair => self.heal(),
             Op::Cell { index, tenths } => {
                 self.cells[usize::from(index)] = tenths;
                 self.invalid &= !(1 << index);

@@ -99,11 +99,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         core::mem::take(&mut self.beep)
     }
 
-    /// Whether anything may close in this step: it brought a good reading, lacks none that is required, follows no
-    /// request or change (N07), and no terminal voltage forbids it (X19).
+    /// Whether anything may close in this step: it brought a complete scan of the cells, lacks no required reading, and
+    /// follows no request or change (N07).
     fn closable(&self) -> bool {
-        let new = self.measurement.cells.fresh() || self.measurement.current.fresh();
-        new && self.all_usable() && !self.flags.changed
+        self.measurement.cells.fresh() && self.all_usable() && !self.flags.changed
     }
 
     /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no

@@ -56,6 +56,7 @@ pub(crate) struct Measurement<const N: usize> {
     pub feedback: Feedback,
     pub feedback_fresh: bool,
     pub inputs: Inputs,
+    pub inputs_fresh: bool,
     pub open_wires: OpenWires,
 }
 
@@ -99,6 +100,7 @@ impl<const N: usize> Measurement<N> {
                 reverse_wake: false,
                 self_test_failed: false,
             },
+            inputs_fresh: false,
             open_wires: OpenWires::new(),
         }
     }
@@ -120,6 +122,7 @@ impl<const N: usize> Measurement<N> {
         self.uncounted = self.uncounted.saturating_add(elapsed);
         self.feedback_fresh = false;
         self.scanned = false;
+        self.inputs_fresh = false;
         match input {
             Input::Tick => {}
             Input::Lost(_) => {
@@ -158,6 +161,7 @@ impl<const N: usize> Measurement<N> {
         }
         if let Group::Measured { value, .. } = &sample.inputs {
             self.inputs = *value;
+            self.inputs_fresh = true;
         }
         if self.scanned {
             self.extremes = Extremes::of(&self.tenths, self.valid, config.cell_count());

@@ -194,7 +194,7 @@ impl<const N: usize> Circumstances<'_, N> {
     fn fact(&self, fact: Fact) -> Observation {
         let measured = self.measurement;
         match fact {
-            Fact::ShortCircuit => Observation::fact(measured.inputs.short_circuit),
+            Fact::ShortCircuit => self.input(measured.inputs.short_circuit),
             Fact::CellCountWrong => {
                 let wrong = measured.count != self.config.cell_count();
                 Observation {
@@ -213,7 +213,7 @@ impl<const N: usize> Circumstances<'_, N> {
                 complete: measured.cells.fresh() && measured.open_wires.none(),
                 ..Observation::now(i32::from(measured.open_wires.confirmed()), Some(measured.open_wires.wire()))
             },
-            Fact::SelfTestFailed => Observation::fact(measured.inputs.self_test_failed),
+            Fact::SelfTestFailed => self.input(measured.inputs.self_test_failed),
             // Without the terminal nothing can be said, least of all that it agrees again.
             Fact::TerminalMismatch if measured.terminal_over_stack(self.config).is_none() => Observation::UNKNOWN,
             Fact::WrongChemistry
@@ -229,6 +229,11 @@ impl<const N: usize> Circumstances<'_, N> {
             | Fact::OutputFailed => Observation::fact(self.facts.contains(fact)),
             Fact::Never => Observation::UNKNOWN,
         }
+    }
+
+    /// An input stands until it is read anew; only then it can recover.
+    fn input(&self, bad: bool) -> Observation {
+        Observation { complete: self.measurement.inputs_fresh, ..Observation::fact(bad) }
     }
 
     /// A sensor's fault stands by itself; its recovery needs a new reading. The manual's profile has no such row: its

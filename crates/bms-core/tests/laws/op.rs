@@ -52,35 +52,71 @@ pub enum Op {
     /// Everything physical becomes healthy again; time and the BMS go on.
     Heal,
     /// A cell shows another voltage, in 0.1 mV.
-    Cell { index: u8, tenths: u16 },
-    AllCells { tenths: u16 },
+    Cell {
+        index: u8,
+        tenths: u16,
+    },
+    AllCells {
+        tenths: u16,
+    },
     /// The reading of a cell is worthless from now on.
-    CellInvalid { index: u8 },
+    CellInvalid {
+        index: u8,
+    },
     /// The front end sees another number of cells.
-    CellCount { count: u8 },
-    Current { milliamps: i32 },
+    CellCount {
+        count: u8,
+    },
+    Current {
+        milliamps: i32,
+    },
     /// Sensors 0 … 4 are the battery's, 5 is the switches'.
-    Temperature { sensor: u8, reading: Reading<Temperature> },
+    Temperature {
+        sensor: u8,
+        reading: Reading<Temperature>,
+    },
     /// The stack voltage differs from the sum of the cells.
-    StackOffset { millivolts: i16 },
+    StackOffset {
+        millivolts: i16,
+    },
     /// The terminal differs from the stack.
-    TerminalOffset { millivolts: i16 },
+    TerminalOffset {
+        millivolts: i16,
+    },
     /// A group (cells, current, temperatures, stack, terminal, feedback, inputs) fails, pauses, or works again.
-    Group { group: u8, presence: Presence },
+    Group {
+        group: u8,
+        presence: Presence,
+    },
     Inputs(Inputs),
     /// Samples of the world as it is, one each period.
-    Samples { count: u8, period: u16 },
+    Samples {
+        count: u8,
+        period: u16,
+    },
     /// The whole sample is lost.
     Lost,
     /// Only time passes.
-    Tick { milliseconds: u16 },
+    Tick {
+        milliseconds: u16,
+    },
     /// The clock goes back.
-    TimeBack { milliseconds: u16 },
+    TimeBack {
+        milliseconds: u16,
+    },
     Request(Request),
-    Parameter { parameter: ParameterId, value: i32 },
+    Parameter {
+        parameter: ParameterId,
+        value: i32,
+    },
     /// Writing the outputs failed or worked.
-    Output { failed: bool },
-    Reset { cause: ResetCause, memory: Memory },
+    Output {
+        failed: bool,
+    },
+    Reset {
+        cause: ResetCause,
+        memory: Memory,
+    },
     /// Heals the world, ends the emergency stop, clears lock-outs and permanent faults, switches on, and waits.
     Repair,
 }

@@ -74,7 +74,12 @@ pub fn less_informed(sample: &Sample, turn: u32) -> LessInformed {
     let index = (turn >> 5) as usize;
     let what = match turn % 16 {
         0 => {
-            return LessInformed { sample: None, input: || Input::Lost(ErrorKind::Timeout), paused: false, what: "lost" };
+            return LessInformed {
+                sample: None,
+                input: || Input::Lost(ErrorKind::Timeout),
+                paused: false,
+                what: "lost",
+            };
         }
         1 => return LessInformed { sample: None, input: || Input::Tick, paused: true, what: "tick" },
         2 => fail(&mut poor.cells, "cells failed"),

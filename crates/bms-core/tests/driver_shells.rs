@@ -61,6 +61,9 @@ impl World {
     fn cells(&self) -> Cells<24> {
         Cells::from_voltages(&[mv(3_300), self.cell.get(), mv(3_300), mv(3_300)])
     }
+    fn current(&self) -> Current {
+        if self.gates.get().1.is_closed() { amps(-10) } else { Current::ZERO }
+    }
     fn temperatures(&self) -> Temperatures {
         let mut temperatures = Temperatures { mos: Reading::Valid(deg_c(30)), ..Temperatures::default() };
         temperatures.battery[0] = Reading::Valid(deg_c(25));
@@ -79,7 +82,7 @@ impl World {
         let now = self.now();
         let mut sample = Sample::new();
         sample.cells = Group::at(now, self.cells());
-        sample.current = Group::at(now, amps(-10));
+        sample.current = Group::at(now, self.current());
         sample.temperatures = Group::at(now, self.temperatures());
         sample.stack = Group::at(now, self.cell.get().plus(mv(9_900)));
         Ok(sample)
@@ -116,7 +119,7 @@ impl port::CellSense for Port<'_> {
 
 impl port::CurrentSense for Port<'_> {
     fn current(&mut self) -> nb::Result<Current, ErrorKind> {
-        self.0.sampler_error.get().map_or(Ok(amps(-10)), |kind| Err(nb::Error::Other(kind)))
+        self.0.sampler_error.get().map_or(Ok(self.0.current()), |kind| Err(nb::Error::Other(kind)))
     }
 }
 
@@ -158,11 +161,17 @@ fn board(world: &World) -> Board<Port<'_>, Port<'_>, Port<'_>, NotFitted, Port<'
     Board::new(port, port, port).with_heater(port).with_power(port)
 }
 
-/// What both shells must agree on.
-type Trace = Vec<(Instant, Command, bool)>;
+/// What both shells must agree on: each step's time, command and token, and the events after it.
+type Trace = Vec<(Instant, Command, bool, Vec<Event>)>;
 
-fn note(trace: &mut Trace, step: Step) {
-    trace.push((step.at, step.command, step.watchdog.is_some()));
+fn note<B>(trace: &mut Trace, step: Step, driver: &mut Driver<B>) {
+    let events = core::iter::from_fn(|| driver.poll_event()).collect();
+    trace.push((step.at, step.command, step.watchdog.is_some(), events));
+}
+
+/// How often the charge switch was opened.
+fn openings(trace: &Trace) -> usize {
+    trace.windows(2).filter(|pair| pair[0].1.charge.is_closed() && !pair[1].1.charge.is_closed()).count()
 }
 
 /// Polls every millisecond until `end`, changing the world on the way.
@@ -176,7 +185,7 @@ fn poll_until<B: bms_core::driver::Ports<24>>(
     while world.now.get() < end {
         change(world);
         match driver.poll() {
-            Ok(step) => note(&mut trace, step),
+            Ok(step) => note(&mut trace, step, driver),
             Err(nb::Error::WouldBlock) => world.pass(1),
             Err(nb::Error::Other(never)) => match never {},
         }
@@ -237,10 +246,24 @@ fn x01_a_stuck_sampler_is_stepped_over_at_the_deadline_and_opens_the_pack() {
     let silent = world.now.get();
     let trace = poll_until(&world, &mut driver, silent + 2_000, |_| {});
     assert!(!trace.is_empty());
-    let opened = trace.iter().find(|(_, command, _)| !command.charge.is_closed()).expect("never opened");
+    let opened = trace.iter().find(|(_, command, ..)| !command.charge.is_closed()).expect("never opened");
     assert!(opened.0.as_millis() - silent <= 1_000 + SAMPLE_PERIOD, "opened at {opened:?}");
     assert_eq!(world.gates.get().0, Switch::Open);
-    assert!(trace.iter().all(|(_, _, fed)| *fed), "a dead sensor must not reboot the board for ever");
+    assert!(trace.iter().all(|(_, _, fed, _)| *fed), "a dead sensor must not reboot the board for ever");
+}
+
+#[test]
+fn a_late_sample_costs_one_lost_step_and_no_switch() {
+    let world = World::new();
+    let mut driver = running(&world);
+    let last = world.delivered.get();
+    let trace = poll_until(&world, &mut driver, last + 10 * SAMPLE_PERIOD, |world| {
+        world.stuck.set(world.now.get() < last + 250);
+    });
+    let times: Vec<_> = trace.iter().map(|(at, ..)| at.as_millis() - last).collect();
+    assert_eq!(times[..3], [200, 250, 350], "stepped without a sample at the deadline, then as it came");
+    assert_eq!(openings(&trace), 0);
+    assert!(trace.iter().all(|(_, _, fed, _)| *fed));
 }
 
 #[test]
@@ -290,7 +313,7 @@ fn a_failing_sampler_is_input_not_silence() {
     let trace = poll_until(&world, &mut driver, world.now.get() + 2_000, |_| {});
     assert!(!trace.last().unwrap().1.charge.is_closed());
     assert!(driver.status().alarms.contains(Alarm::CellDataLost));
-    assert!(trace.iter().all(|(_, _, fed)| *fed));
+    assert!(trace.iter().all(|(_, _, fed, _)| *fed));
 }
 
 #[test]
@@ -380,12 +403,11 @@ fn d04_a_scan_that_began_before_the_balancer_was_off_is_not_quiet() {
         while port::Sampler::sample(&mut senses, ScanMode::Quiet, &mut sample).is_err() {
             world.pass(1);
         }
-        (world.now.get(), sample.feedback)
+        let Group::Measured { value, .. } = sample.feedback else { panic!("no feedback") };
+        (world.now.get(), value.quiet)
     };
-    assert_eq!(next(), (1_030, Group::NotMeasured), "begun too early");
-    let (at, feedback) = next();
-    assert_eq!(at, 1_035);
-    assert!(matches!(feedback, Group::Measured { value, .. } if value.quiet));
+    assert_eq!(next(), (1_030, false), "begun too early");
+    assert_eq!(next(), (1_035, true));
 }
 
 #[cfg(feature = "async")]
@@ -483,7 +505,7 @@ mod awaited {
     ) -> Trace {
         let mut trace = Trace::new();
         while let Some(step) = run(world, end, &mut change, driver.step()) {
-            note(&mut trace, step);
+            note(&mut trace, step, driver);
         }
         trace
     }
@@ -501,8 +523,7 @@ mod awaited {
         let mut driver = Driver::new(Bms::new(PACK), board);
         let second = await_until(&awaited, &mut driver, 70_000, trouble);
 
-        let opened = first.iter().filter(|(_, command, _)| !command.charge.is_closed()).count();
-        assert!(opened > 100 && opened < first.len() / 2 * 2, "the scenario opens and closes: {opened} of {}", first.len());
+        assert_eq!(openings(&first), 4, "over-voltage, silence, failed writes, failed readings");
         for (one, other) in first.iter().zip(&second) {
             assert_eq!(one, other);
         }
@@ -529,7 +550,7 @@ mod awaited {
         let mut driver = Driver::new(Bms::new(PACK), Board::new(senses(port), Blocking(port), port));
         let second = await_until(&awaited, &mut driver, 70_000, trouble);
 
-        assert!(first.iter().any(|(_, command, _)| command.charge.is_closed()));
+        assert!(openings(&first) >= 3, "over-voltage, failed writes, a failed shunt");
         assert_eq!(first.len(), second.len());
         for (one, other) in first.iter().zip(&second) {
             assert_eq!(one, other);

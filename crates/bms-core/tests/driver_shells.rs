@@ -62,7 +62,7 @@ impl World {
         Cells::from_voltages(&[mv(3_300), self.cell.get(), mv(3_300), mv(3_300)])
     }
     fn current(&self) -> Current {
-        if self.gates.get().1.is_closed() { amps(-10) } else { Current::ZERO }
+        if self.gates.get().1.is_closed() { amps(-4) } else { Current::ZERO }
     }
     fn temperatures(&self) -> Temperatures {
         let mut temperatures = Temperatures { mos: Reading::Valid(deg_c(30)), ..Temperatures::default() };

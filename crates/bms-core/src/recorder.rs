@@ -255,6 +255,7 @@ enum Ring {
 /// After an alarm has opened a switch, the ring takes another quarter of its length and then **holds**, so that a
 /// reader who comes hours later still finds what led to the first trip; [`Recorder::rearm`] lets it run again.
 /// Frames are kept whatever the ring does; a new one displaces the oldest. What was displaced or not taken is counted.
+/// `RING` and `FRAMES` are at least 1; less does not compile.
 #[derive(Clone, Debug)]
 pub struct Recorder<const N: usize, const RING: usize, const FRAMES: usize> {
     records: Deque<Record, RING>,
@@ -342,13 +343,10 @@ impl<const N: usize, const RING: usize, const FRAMES: usize> Recorder<N, RING, F
     }
 }
 
-/// Adds at the back. Whether the oldest had to go for it, or there is no room at all.
+/// Adds at the back. Whether the oldest had to go for it.
 fn push<T, const LENGTH: usize>(queue: &mut Deque<T, LENGTH>, item: T) -> bool {
-    let displaced = queue.is_full() && {
-        queue.pop_front();
-        true
-    };
-    // There is room now, unless the queue has none at all.
+    let displaced = queue.is_full() && queue.pop_front().is_some();
+    // There is room now.
     queue.push_back(item).is_err() || displaced
 }
 

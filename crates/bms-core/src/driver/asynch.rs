@@ -93,7 +93,8 @@ impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> 
     /// some of them unwritten: the core takes that as a failed write, and the next step writes them all again.
     pub async fn step(&mut self) -> Step {
         let mut sample = Sample::new();
-        let gathered = self.board.sample(self.bms.command().scan, &mut sample, self.bms.deadline()).await;
+        let (mode, deadline) = (self.bms.command().scan, self.bms.deadline());
+        let gathered = if self.is_first() { Ok(()) } else { self.board.sample(mode, &mut sample, deadline).await };
         let now = self.board.now();
         let input = match gathered {
             Ok(()) => Input::Sample(&sample),

@@ -73,7 +73,8 @@ where
 
 impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> {
     /// Does one step if there is something to do: a new sample, a sampler that failed, or a deadline that has passed
-    /// with the sampler still silent. The last two count as "every channel lost in this step".
+    /// with the sampler still silent. The last two count as "every channel lost in this step". The very first step
+    /// comes at once and without a sample: it writes the safe state to every output, and deadlines count from it.
     ///
     /// Call it at least every few milliseconds, or whenever an interrupt may have brought something.
     ///
@@ -81,7 +82,7 @@ impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> 
     /// Only `WouldBlock`: nothing to do now.
     pub fn poll(&mut self) -> nb::Result<Step, Infallible> {
         let mut sample = Sample::new();
-        let gathered = self.board.sample(self.bms.command().scan, &mut sample);
+        let gathered = if self.is_first() { Ok(()) } else { self.board.sample(self.bms.command().scan, &mut sample) };
         let now = self.board.now();
         let input = match gathered {
             Ok(()) => Input::Sample(&sample),

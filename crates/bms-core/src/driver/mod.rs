@@ -102,6 +102,10 @@ impl<B, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> {
     pub const fn board_mut(&mut self) -> &mut B {
         &mut self.board
     }
+    /// Whether the core was never stepped: its deadline lies at the start of time until then.
+    fn is_first(&self) -> bool {
+        self.bms.deadline() == Instant::ZERO
+    }
     /// Ends a step: the core hears how the writes went, and the watchdog may be fed if all is well.
     fn finish(&mut self, at: Instant, written: Result<(), ErrorKind>, finished: Instant) -> Step {
         self.bms.output_result(written);

@@ -8,8 +8,7 @@ use bms_core::driver::Step;
 use bms_core::port::{self, ErrorKind, ErrorType, NotFitted, compose::Senses};
 use bms_core::prelude::*;
 
-const PACK: ValidConfig =
-    const { Config::lifepo4(4).with_model(Model::B2a8s20p).with_capacity(ah(100)).validated() };
+const PACK: ValidConfig = const { Config::lifepo4(4).with_model(Model::B2a8s20p).with_capacity(ah(100)).validated() };
 const SAMPLE_PERIOD: u64 = 100;
 
 /// A pack in virtual time, and what its ports were told.
@@ -224,6 +223,29 @@ fn a_small_board_needs_three_ports() {
     let mut driver = Driver::new(Bms::new(PACK), Board::new(port, port, port));
     poll_until(&world, &mut driver, 15_000, |_| {});
     assert_eq!(world.gates.get(), (Switch::Closed, Switch::Closed));
+}
+
+#[test]
+fn x21_an_emergency_stop_need_not_wait_for_a_sample() {
+    let world = World::new();
+    let mut driver = running(&world);
+    driver.request(Request::EmergencyStop).unwrap();
+    assert_eq!(world.gates.get(), (Switch::Closed, Switch::Closed), "a request alone does nothing");
+    let step = driver.poll_now();
+    assert_eq!(world.gates.get(), (Switch::Open, Switch::Open));
+    assert_eq!((step.at, step.command.power), (world.now(), PowerState::Hold));
+}
+
+#[test]
+fn law1_the_first_step_writes_the_safe_state_before_any_sample() {
+    let world = World::new();
+    world.gates.set((Switch::Closed, Switch::Closed));
+    world.stuck.set(true);
+    let mut driver = Driver::new(Bms::new(PACK), board(&world));
+    let step = driver.poll().unwrap();
+    assert_eq!(world.gates.get(), (Switch::Open, Switch::Open));
+    assert!(step.watchdog.is_some());
+    assert_eq!(driver.poll().unwrap_err(), nb::Error::WouldBlock, "deadlines count from here");
 }
 
 #[test]

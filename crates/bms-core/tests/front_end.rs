@@ -12,8 +12,7 @@ use bms_core::balancing::BalancerCapabilities;
 use bms_core::port::{self, Balancer, CellSense, Clock, ErrorKind, ErrorType, Switches, compose::Senses};
 use bms_core::prelude::*;
 
-const PACK: ValidConfig =
-    const { Config::lifepo4(8).with_model(Model::B2a8s20p).with_capacity(ah(100)).validated() };
+const PACK: ValidConfig = const { Config::lifepo4(8).with_model(Model::B2a8s20p).with_capacity(ah(100)).validated() };
 const CELLS: usize = 8;
 
 /// The register map.

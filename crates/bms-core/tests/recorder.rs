@@ -4,8 +4,7 @@
 use bms_core::prelude::*;
 use bms_core::recorder::Recorder;
 
-const PACK: ValidConfig =
-    const { Config::lifepo4(4).with_model(Model::B2a8s20p).with_capacity(ah(100)).validated() };
+const PACK: ValidConfig = const { Config::lifepo4(4).with_model(Model::B2a8s20p).with_capacity(ah(100)).validated() };
 
 type SmallRecorder = Recorder<24, 16, 3>;
 

@@ -92,14 +92,27 @@ impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> 
     /// Dropping the future while it waits for the sampler changes nothing. Dropping it while outputs are written leaves
     /// some of them unwritten: the core takes that as a failed write, and the next step writes them all again.
     pub async fn step(&mut self) -> Step {
+        if self.is_first() {
+            return self.step_now().await;
+        }
         let mut sample = Sample::new();
-        let (mode, deadline) = (self.bms.command().scan, self.bms.deadline());
-        let gathered = if self.is_first() { Ok(()) } else { self.board.sample(mode, &mut sample, deadline).await };
+        let gathered = self.board.sample(self.bms.command().scan, &mut sample, self.bms.deadline()).await;
         let now = self.board.now();
         let input = match gathered {
             Ok(()) => Input::Sample(&sample),
             Err(kind) => Input::Lost(kind),
         };
+        self.act_later(now, input).await
+    }
+
+    /// Does one step now, without a sample; see [`Driver::poll_now`]. To use it while a step waits for the sampler, drop
+    /// that step first.
+    pub async fn step_now(&mut self) -> Step {
+        let now = self.board.now();
+        self.act_later(now, Input::Tick).await
+    }
+
+    async fn act_later(&mut self, now: Instant, input: Input<'_, N>) -> Step {
         self.bms.set_balancer(self.board.capabilities());
         let command = self.bms.step(now, input);
         // Holds if this future is dropped before the writes are done.

@@ -81,8 +81,11 @@ impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> 
     /// # Errors
     /// Only `WouldBlock`: nothing to do now.
     pub fn poll(&mut self) -> nb::Result<Step, Infallible> {
+        if self.is_first() {
+            return Ok(self.poll_now());
+        }
         let mut sample = Sample::new();
-        let gathered = if self.is_first() { Ok(()) } else { self.board.sample(self.bms.command().scan, &mut sample) };
+        let gathered = self.board.sample(self.bms.command().scan, &mut sample);
         let now = self.board.now();
         let input = match gathered {
             Ok(()) => Input::Sample(&sample),
@@ -90,9 +93,20 @@ impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> 
             Err(nb::Error::WouldBlock) if now >= self.bms.deadline() => Input::Lost(ErrorKind::Timeout),
             Err(nb::Error::WouldBlock) => return Err(nb::Error::WouldBlock),
         };
+        Ok(self.act(now, input))
+    }
+
+    /// Does one step now, without a sample, so that a request takes effect at once: above all an emergency stop (X21).
+    /// It closes nothing.
+    pub fn poll_now(&mut self) -> Step {
+        let now = self.board.now();
+        self.act(now, Input::Tick)
+    }
+
+    fn act(&mut self, now: Instant, input: Input<'_, N>) -> Step {
         self.bms.set_balancer(self.board.capabilities());
         let command = self.bms.step(now, input);
         let written = self.board.apply(&command);
-        Ok(self.finish(now, written, self.board.now()))
+        self.finish(now, written, self.board.now())
     }
 }

@@ -440,6 +440,7 @@ mod awaited {
 
     use bms_core::driver::asynch;
     use bms_core::port::asynch::{self as ports, Blocking, Polled};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -551,6 +552,72 @@ mod awaited {
         }
         assert_eq!(first.len(), second.len());
         assert_eq!(polled.written.borrow().len(), awaited.written.borrow().len());
+    }
+
+    /// One thing that happens to the world.
+    #[derive(Clone, Copy, Debug)]
+    enum Change {
+        Cell(i32),
+        Stuck(bool),
+        SamplerError(Option<ErrorKind>),
+        Failing(Option<&'static str>),
+        WriteTime(u64),
+    }
+
+    fn any_change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            3 => (2_000..4_400).prop_map(Change::Cell),
+            2 => any::<bool>().prop_map(Change::Stuck),
+            2 => prop_oneof![Just(None), Just(Some(ErrorKind::Bus))].prop_map(Change::SamplerError),
+            2 => prop_oneof![Just(None), Just(Some("switches")), Just(Some("heater"))].prop_map(Change::Failing),
+            1 => (0..700_u64).prop_map(Change::WriteTime),
+        ]
+    }
+
+    /// Carries out what has come due, each change once.
+    fn timeline(changes: &[(u64, Change)]) -> impl FnMut(&World) {
+        let mut at = 1_000;
+        let mut rest = changes.iter().map(move |(pause, change)| {
+            at += pause;
+            (at, *change)
+        });
+        let mut next = rest.next();
+        move |world| {
+            while let Some((_, change)) = next.filter(|(due, _)| *due <= world.now.get()) {
+                match change {
+                    Change::Cell(millivolts) => world.cell.set(mv(millivolts)),
+                    Change::Stuck(stuck) => world.stuck.set(stuck),
+                    Change::SamplerError(error) => world.sampler_error.set(error),
+                    Change::Failing(output) => world.failing.set(output),
+                    Change::WriteTime(time) => world.write_time.set(time),
+                }
+                next = rest.next();
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+        #[test]
+        fn both_shells_give_the_same_commands_in_any_world(
+            changes in proptest::collection::vec((0..4_000_u64, any_change()), 0..24),
+        ) {
+            let polled = World::new();
+            let mut driver = Driver::new(Bms::new(PACK), board(&polled));
+            let first = poll_until(&polled, &mut driver, 50_000, timeline(&changes));
+
+            let awaited = World::new();
+            let port = Port(&awaited);
+            let sampler = Polled { sampler: port, timer: port, period: ms(1) };
+            let board = Board::new(sampler, Blocking(port), port).with_heater(Blocking(port)).with_power(Blocking(port));
+            let mut driver = Driver::new(Bms::new(PACK), board);
+            let second = await_until(&awaited, &mut driver, 50_000, timeline(&changes));
+
+            // The last step may end beyond the end.
+            let length = first.len().min(second.len());
+            prop_assert!(length > 0 && first.len().abs_diff(second.len()) <= 1);
+            prop_assert_eq!(&first[..length], &second[..length]);
+        }
     }
 
     #[test]

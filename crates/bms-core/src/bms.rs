@@ -344,7 +344,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     fn report_alarms(&mut self, now: Instant, edges: Edges) {
         let restored = core::mem::take(&mut self.restored).common(self.protection.active());
         for alarm in edges.raised.and(restored).iter() {
-            let seen = self.circumstances().observe(Row::of(alarm).signal);
+            let seen = self.circumstances().observe_with_cell(Row::of(alarm).signal);
             self.events.push(now, EventKind::Raised { alarm, index: seen.index, value: seen.value });
         }
         for alarm in edges.cleared.iter() {
@@ -587,8 +587,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             mos_temperature: measured.temperatures.reading(BATTERY_SENSORS, config),
             battery_temperatures,
             cells: measured.displayed(config),
-            highest_cell: (extremes.used > 0).then_some(extremes.highest_index),
-            lowest_cell: (extremes.used > 0).then_some(extremes.lowest_index),
+            highest_cell: measured.scan(config).highest().map(|(index, _)| index),
+            lowest_cell: measured.scan(config).lowest().map(|(index, _)| index),
             wires: Wires { milliohms, top, limit: crate::units::Resistance::from_microohms(wire_limit(config)) },
             heater: self.heating.on(),
             alarms: self.protection.active(),
@@ -598,7 +598,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// One look at what an alarm watches, with its timer.
     pub(crate) fn look(&self, alarm: Alarm) -> (Observation, u32) {
-        (self.circumstances().observe(Row::of(alarm).signal), self.protection.timer(alarm))
+        (self.circumstances().observe_with_cell(Row::of(alarm).signal), self.protection.timer(alarm))
     }
 
     /// Why each open switch is open; see [`explain`](crate::explain).

@@ -164,15 +164,20 @@ impl<const N: usize> Measurement<N> {
             self.inputs_fresh = true;
         }
         if self.scanned {
-            self.extremes = Extremes::of(&self.tenths, self.valid, config.cell_count());
+            self.extremes = Extremes::of(self.cells_of(config), self.valid);
             // Without a cell near zero there is no open wire.
             let near_zero = config.flag(P::OpenWireCheck) && u32::from(self.extremes.lowest) < open_wire::NEAR_ZERO;
             self.suspect =
                 if near_zero { self.look_for_open_wires(config, lost) } else { self.open_wires.nothing_found() };
             if self.suspect != 0 {
-                self.extremes = Extremes::of(&self.tenths, self.valid & !self.suspect, config.cell_count());
+                self.extremes = Extremes::of(self.cells_of(config), self.valid & !self.suspect);
             }
         }
+    }
+
+    /// The cells that the pack has; none if it has more than there is room for.
+    fn cells_of(&self, config: &ValidConfig) -> &[u16] {
+        self.tenths.get(..usize::from(config.cell_count())).unwrap_or_default()
     }
 
     fn look_for_open_wires(&mut self, config: &ValidConfig, lost: u32) -> u32 {
@@ -250,7 +255,13 @@ impl<const N: usize> Measurement<N> {
             return None;
         }
         let sum = self.extremes.sum();
-        Some((self.stack_voltage.minus(sum).magnitude(), stack_tolerance(sum, config.cell_count())))
+        Some((self.stack_voltage.minus(sum).magnitude(), self.stack_tolerance(config)))
+    }
+
+    /// n × 3 mV + 1 % (X03). A sum in tenths of a millivolt is one percent of it in microvolts: no division.
+    fn stack_tolerance(&self, config: &ValidConfig) -> Voltage {
+        let percent = Voltage::from_microvolts(self.extremes.sum as i32);
+        crate::units::mv(i32::from(config.cell_count()).saturating_mul(3)).plus(percent)
     }
 
     /// Whether a charger is present (D30): its input says so, or the terminal stands above the stack, or current flows in.
@@ -279,11 +290,6 @@ pub(crate) fn mask(count: u8) -> u32 {
 pub(crate) fn lost_time(config: &ValidConfig) -> u32 {
     let three_periods = config.duration(P::SamplePeriod).as_millis().saturating_mul(3);
     config.duration(P::DataLostTime).as_millis().max(three_periods)
-}
-
-/// n × 3 mV + 1 % (X03).
-fn stack_tolerance(sum: Voltage, cells: u8) -> Voltage {
-    crate::units::mv(i32::from(cells).saturating_mul(3)).plus(sum.divided_by(100))
 }
 
 fn take_voltage(channel: &mut Channel, now: Instant, group: &Group<Voltage>, lost: u32) -> Option<Voltage> {

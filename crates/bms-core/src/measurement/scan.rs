@@ -16,15 +16,20 @@ impl<'a> CellScan<'a> {
         let cells = tenths.get(..usize::from(count)).unwrap_or(tenths);
         Self { tenths: cells, valid, extremes }
     }
+    /// The first usable cell that reads this.
+    fn find(&self, tenths: u16) -> Option<(u8, Voltage)> {
+        let index = (0..self.tenths.len()).find(|index| self.get(*index) == Some(tenths))?;
+        Some((index as u8, from_tenths(tenths)))
+    }
     /// The lowest usable cell: index and voltage; the first of several equal ones.
     #[must_use]
     pub fn lowest(&self) -> Option<(u8, Voltage)> {
-        (self.extremes.used > 0).then(|| (self.extremes.lowest_index, self.extremes.lowest()))
+        self.find(self.extremes.lowest)
     }
     /// The highest usable cell: index and voltage; the first of several equal ones.
     #[must_use]
     pub fn highest(&self) -> Option<(u8, Voltage)> {
-        (self.extremes.used > 0).then(|| (self.extremes.highest_index, self.extremes.highest()))
+        self.find(self.extremes.highest)
     }
     /// The average of the usable cells.
     #[must_use]
@@ -64,13 +69,12 @@ impl<'a> CellScan<'a> {
     }
 }
 
-/// Lowest, highest and sum of the usable cells.
+/// Lowest, highest and sum of the usable cells. Which cell it is costs registers in the hot loop of an M0+, so it is looked
+/// up only when somebody asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extremes {
     pub lowest: u16,
     pub highest: u16,
-    pub lowest_index: u8,
-    pub highest_index: u8,
     /// Sum in tenths of a millivolt.
     pub sum: u32,
     /// How many cells took part.
@@ -78,47 +82,41 @@ pub(crate) struct Extremes {
 }
 
 impl Extremes {
-    pub(crate) const NONE: Self =
-        Self { lowest: u16::MAX, highest: 0, lowest_index: 0, highest_index: 0, sum: 0, used: 0 };
+    pub(crate) const NONE: Self = Self { lowest: u16::MAX, highest: 0, sum: 0, used: 0 };
 
-    /// Over the first `count` cells that `usable` marks. Counts and compares as `u32`: on an M0+ a 16-bit minimum costs
-    /// four times as much. Sixteen bits times 32 cells stay far below 2³²: nothing wraps.
-    pub(crate) fn of(tenths: &[u16], usable: u32, count: u8) -> Self {
-        // One more than any reading, and one less: the first cell replaces both.
-        let (mut lowest, mut lowest_index) = (0x1_0000_u32, 0_u32);
-        let (mut highest, mut highest_index) = (0_u32, 0_u32);
-        let (mut sum, mut used, mut index) = (0_u32, 0_u32, 0_u32);
-        let mut rest = usable;
-        for value in tenths.iter().take(usize::from(count)) {
-            if rest & 1 != 0 {
-                let value = u32::from(*value);
-                used = used.wrapping_add(1);
-                sum = sum.wrapping_add(value);
-                if value < lowest {
-                    lowest = value;
-                    lowest_index = index;
-                }
-                // Counted from 1, so that a reading of zero is higher than none.
-                if value >= highest {
-                    let first = value > highest || used == 1;
-                    highest = value;
-                    highest_index = if first { index } else { highest_index };
-                }
+    /// Over those of `cells` that `usable` marks.
+    pub(crate) fn of(cells: &[u16], usable: u32) -> Self {
+        let all = super::mask(cells.len() as u8);
+        if usable & all == all {
+            return Self { used: cells.len() as u8, ..Self::of_all(cells) };
+        }
+        let mut found = Self::NONE;
+        for (index, value) in cells.iter().enumerate() {
+            if usable & bit(index) != 0 {
+                found.used = found.used.saturating_add(1);
+                found.sum = found.sum.saturating_add(u32::from(*value));
+                found.lowest = found.lowest.min(*value);
+                found.highest = found.highest.max(*value);
             }
-            rest >>= 1;
-            index = index.wrapping_add(1);
         }
-        if used == 0 {
-            return Self::NONE;
+        found
+    }
+    /// The hot loop: counts and compares as `u32`, because on an M0+ a 16-bit minimum costs four times as much. Sixteen
+    /// bits times 32 cells stay far below 2³²: nothing wraps.
+    #[inline(never)]
+    fn of_all(cells: &[u16]) -> Self {
+        let (mut lowest, mut highest, mut sum) = (u32::from(u16::MAX), 0_u32, 0_u32);
+        for value in cells {
+            let value = u32::from(*value);
+            sum = sum.wrapping_add(value);
+            if value < lowest {
+                lowest = value;
+            }
+            if value > highest {
+                highest = value;
+            }
         }
-        Self {
-            lowest: lowest as u16,
-            highest: highest as u16,
-            lowest_index: lowest_index as u8,
-            highest_index: highest_index as u8,
-            sum,
-            used: used as u8,
-        }
+        Self { lowest: lowest as u16, highest: highest as u16, sum, used: 0 }
     }
     pub(crate) const fn lowest(&self) -> Voltage {
         from_tenths(self.lowest)

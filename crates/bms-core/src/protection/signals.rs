@@ -45,11 +45,11 @@ impl<const N: usize> Circumstances<'_, N> {
         let measured = self.measurement;
         let extremes = &measured.extremes;
         match signal {
-            Signal::LowestCell => self.cells(extremes.lowest(), Some(extremes.lowest_index)),
-            Signal::HighestCell => self.cells(extremes.highest(), Some(extremes.highest_index)),
+            Signal::LowestCell => self.cells(extremes.lowest()),
+            Signal::HighestCell => self.cells(extremes.highest()),
             Signal::ShutdownCell => self.shutdown_cell(),
-            Signal::CellSpread => self.cells(extremes.spread(), Some(extremes.lowest_index)),
-            Signal::SumOfCells => Observation { fresh: measured.cells.fresh(), ..self.cells(extremes.sum(), None) },
+            Signal::CellSpread => self.cells(extremes.spread()),
+            Signal::SumOfCells => Observation { fresh: measured.cells.fresh(), ..self.cells(extremes.sum()) },
             Signal::ChargeCurrent => self.current(measured.milliamps),
             Signal::DischargeCurrent => self.current(Current::ZERO.minus(measured.milliamps)),
             Signal::WarmestBattery => {
@@ -69,8 +69,8 @@ impl<const N: usize> Circumstances<'_, N> {
                 let good = !measured.temperatures.mos_faulty();
                 self.temperature(measured.temperatures.mos().as_tenths(), None, good, good)
             }
-            Signal::ConfirmedLowestCell => self.confirmed(extremes.lowest(), extremes.lowest_index),
-            Signal::ConfirmedHighestCell => self.confirmed(extremes.highest(), extremes.highest_index),
+            Signal::ConfirmedLowestCell => self.confirmed(extremes.lowest(), Voltage::MAX),
+            Signal::ConfirmedHighestCell => self.confirmed(extremes.highest(), Voltage::MIN),
             Signal::CellAge => age(measured.cells.age(), measured.cells.fresh(), measured.cells.failed()),
             Signal::CurrentAge => age(measured.current.age(), measured.current.fresh(), measured.current.failed()),
             Signal::TemperatureAge => {
@@ -97,12 +97,28 @@ impl<const N: usize> Circumstances<'_, N> {
         }
     }
 
-    fn cells(&self, value: Voltage, index: Option<u8>) -> Observation {
+    /// The look with the cell that it concerns, for reports: finding it costs a search.
+    pub(crate) fn observe_with_cell(&self, signal: Signal) -> Observation {
+        let seen = self.observe(signal);
+        let scan = self.measurement.scan(self.config);
+        let by_highest = self.config.flag(P::AutoShutdownByHighest);
+        let cell = match signal {
+            Signal::ShutdownCell if by_highest => scan.highest(),
+            Signal::LowestCell | Signal::ShutdownCell | Signal::CellSpread | Signal::ConfirmedLowestCell => {
+                scan.lowest()
+            }
+            Signal::HighestCell | Signal::ConfirmedHighestCell => scan.highest(),
+            _ => return seen,
+        };
+        Observation { index: cell.map(|(index, _)| index), ..seen }
+    }
+
+    fn cells(&self, value: Voltage) -> Observation {
         let measured = self.measurement;
         let complete = measured.cells.fresh() && measured.suspect == 0;
         Observation {
             value: value.as_microvolts(),
-            index,
+            index: None,
             fresh: measured.scanned && measured.extremes.used > 0,
             complete,
             bad: measured.cells.failed() || (measured.scanned && !complete),
@@ -136,12 +152,12 @@ impl<const N: usize> Circumstances<'_, N> {
 
     /// A cell that the stack confirms: an open wire, a drifting front end, or the limits of another chemistry must not
     /// lock a pack for good.
-    fn confirmed(&self, value: Voltage, index: u8) -> Observation {
+    fn confirmed(&self, value: Voltage, harmless: Voltage) -> Observation {
         if self.facts.contains(Fact::WrongChemistry) {
-            return Observation::UNKNOWN;
+            return self.cells(harmless);
         }
         match self.measurement.stack_difference(self.config) {
-            Some((difference, tolerance)) if difference <= tolerance => self.cells(value, Some(index)),
+            Some((difference, tolerance)) if difference <= tolerance => self.cells(value),
             _ => Observation::UNKNOWN,
         }
     }
@@ -150,12 +166,7 @@ impl<const N: usize> Circumstances<'_, N> {
     fn shutdown_cell(&self) -> Observation {
         let extremes = &self.measurement.extremes;
         let highest = self.config.flag(P::AutoShutdownByHighest);
-        let (value, index) = if highest {
-            (extremes.highest(), extremes.highest_index)
-        } else {
-            (extremes.lowest(), extremes.lowest_index)
-        };
-        let seen = self.cells(value, Some(index));
+        let seen = self.cells(if highest { extremes.highest() } else { extremes.lowest() });
         if !seen.complete {
             return Observation::UNKNOWN;
         }

@@ -8,7 +8,7 @@ mod tests;
 pub use requests::{Refusal, Request};
 
 use crate::balancing::{BalancerCapabilities, ManualRule, Strategy};
-use crate::command::{Beep, Command};
+use crate::command::{Beep, Command, Expiring};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::estimation::{Anchor, CoulombCounter, Estimator, Evidence};
 use crate::event::{Event, EventKind, EventQueue};
@@ -211,13 +211,13 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.report_alarms(now, edges);
         self.estimate(now, edges);
         self.live(now, elapsed);
-        let command = self.decide(now, elapsed);
+        let before = Outputs::of(&self.command);
+        self.command = self.decide(now, elapsed);
         self.flags.restarted = false;
-        self.report_outputs(now, &command);
-        self.learn_from_outputs(elapsed, &command);
-        self.command = command;
+        self.report_outputs(now, before);
+        self.learn_from_outputs(elapsed);
         self.flags.changed = false;
-        command
+        self.command
     }
 
     /// Only the part from sample to alarms, to measure what it costs.
@@ -423,30 +423,29 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.chemistry.implausible == 0 || self.chemistry.scans >= CHEMISTRY_SCANS
     }
 
-    fn report_outputs(&mut self, now: Instant, command: &Command) {
-        let before = &self.command;
-        if command.charge != before.charge || command.discharge != before.discharge {
-            let kind =
-                EventKind::Switched { charge: command.charge.is_closed(), discharge: command.discharge.is_closed() };
-            self.events.push(now, kind);
+    fn report_outputs(&mut self, now: Instant, before: Outputs) {
+        let after = Outputs::of(&self.command);
+        if (after.charge, after.discharge) != (before.charge, before.discharge) {
+            self.events.push(now, EventKind::Switched { charge: after.charge, discharge: after.discharge });
         }
-        if command.balance.is_idle() != before.balance.is_idle() {
-            self.events.push(now, EventKind::Balancing { active: !command.balance.is_idle() });
+        if after.balancing != before.balancing {
+            self.events.push(now, EventKind::Balancing { active: after.balancing });
         }
-        if self.heating.on() != before.heater.is_on(before_expiry(before)) {
-            self.events.push(now, EventKind::Heating { active: self.heating.on() });
+        if after.heating != before.heating {
+            self.events.push(now, EventKind::Heating { active: after.heating });
         }
     }
 
     /// Trip counts, load and charger, wires: what follows from what was ordered and seen.
-    fn learn_from_outputs(&mut self, elapsed: u32, command: &Command) {
+    fn learn_from_outputs(&mut self, elapsed: u32) {
+        let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
         let charger = self.charger_present();
         let load = self.measurement.inputs.load == Some(true);
         let usable = self.measurement.current.usable(lost_time(&self.config));
         let current = self.measurement.milliamps;
         let conduct = Conduct {
             elapsed,
-            charging: usable && command.charge.is_closed() && current > CHARGER_CURRENT,
+            charging: usable && charge && current > CHARGER_CURRENT,
             discharging: usable
                 && command.discharge.is_closed()
                 && current < crate::units::Current::ZERO.minus(CHARGER_CURRENT),
@@ -455,7 +454,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         };
         self.retries.pass(self.retry_limit(), &conduct);
         self.previous_inputs = SeenInputs { charger, load };
-        self.idle_time = if command.balance.is_idle() { self.idle_time.saturating_add(elapsed) } else { 0 };
+        self.idle_time = if self.command.balance.is_idle() { self.idle_time.saturating_add(elapsed) } else { 0 };
     }
 
     /// The result of applying the last command; a failed write is an input to the next step.
@@ -610,11 +609,23 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 /// A charger that lifts the terminal by this much wakes the BMS (A01).
 const WAKE_VOLTAGE: Voltage = crate::units::mv(5_000);
 
-/// A moment at which an expiring output of a command was still meant to be on.
-fn before_expiry(command: &Command) -> Instant {
-    match command.heater {
-        crate::command::Expiring::On { until } => until.before(ms(1)),
-        crate::command::Expiring::Off => Instant::ZERO,
+/// What of a command is worth an event.
+#[derive(Clone, Copy)]
+struct Outputs {
+    charge: bool,
+    discharge: bool,
+    balancing: bool,
+    heating: bool,
+}
+
+impl Outputs {
+    fn of(command: &Command) -> Self {
+        Self {
+            charge: command.charge.is_closed(),
+            discharge: command.discharge.is_closed(),
+            balancing: !command.balance.is_idle(),
+            heating: !matches!(command.heater, Expiring::Off),
+        }
     }
 }
 

@@ -261,7 +261,7 @@ impl<const N: usize> Measurement<N> {
     /// n × 3 mV + 1 % (X03). A sum in tenths of a millivolt is one percent of it in microvolts: no division.
     fn stack_tolerance(&self, config: &ValidConfig) -> Voltage {
         let percent = Voltage::from_microvolts(self.extremes.sum as i32);
-        crate::units::mv(i32::from(config.cell_count()).saturating_mul(3)).plus(percent)
+        Voltage::from_microvolts(i32::from(config.cell_count()).wrapping_mul(3_000)).plus(percent)
     }
 
     /// Whether a charger is present (D30): its input says so, or the terminal stands above the stack, or current flows in.
@@ -288,8 +288,8 @@ pub(crate) fn mask(count: u8) -> u32 {
 
 /// Age at which cells and current are lost: at least three sample periods (X01).
 pub(crate) fn lost_time(config: &ValidConfig) -> u32 {
-    let three_periods = config.duration(P::SamplePeriod).as_millis().saturating_mul(3);
-    config.duration(P::DataLostTime).as_millis().max(three_periods)
+    let period = config.duration(P::SamplePeriod);
+    config.duration(P::DataLostTime).max(period.plus(period).plus(period)).as_millis()
 }
 
 fn take_voltage(channel: &mut Channel, now: Instant, group: &Group<Voltage>, lost: u32) -> Option<Voltage> {

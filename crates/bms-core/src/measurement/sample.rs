@@ -152,7 +152,8 @@ pub(crate) fn bit(index: usize) -> u32 {
 
 /// Tenths of a millivolt as a voltage.
 pub(crate) const fn from_tenths(tenths: u16) -> Voltage {
-    Voltage::from_microvolts((tenths as i32).saturating_mul(100))
+    // 65 535 × 100 stays within 32 bits; a saturating product would cost a 64-bit one on an M0+.
+    Voltage::from_microvolts((tenths as i32).wrapping_mul(100))
 }
 
 /// All temperatures of one measurement.

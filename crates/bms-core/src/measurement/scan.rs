@@ -128,7 +128,8 @@ impl Extremes {
         from_tenths(self.highest.saturating_sub(self.lowest))
     }
     pub(crate) const fn sum(&self) -> Voltage {
-        Voltage::from_microvolts((self.sum as i32).saturating_mul(100))
+        // 32 × 65 535 × 100 stays within 32 bits.
+        Voltage::from_microvolts((self.sum as i32).wrapping_mul(100))
     }
     pub(crate) fn average(&self) -> Voltage {
         self.sum().divided_by(i32::from(self.used.max(1)))

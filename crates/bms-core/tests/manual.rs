@@ -6,6 +6,7 @@
 
 mod manual {
     pub mod balancing;
+    pub mod beyond;
     pub mod counting;
     pub mod current;
     pub mod hardware;

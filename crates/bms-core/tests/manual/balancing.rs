@@ -200,7 +200,7 @@ fn the_balance_current_is_signed() {
             pack.step();
             let reported = pack.status().balance_current;
             match before {
-                Some((_, _, Phase::Take)) => assert!(reported < Current::ZERO),
+                Some((_, _, Phase::Take)) => assert!(reported <= Current::ZERO),
                 Some((_, _, Phase::Give)) => assert!(reported >= Current::ZERO),
                 None => assert_eq!(reported, Current::ZERO),
             }
@@ -232,7 +232,7 @@ fn balancing_has_minimum_times() {
     pack.until(secs(40), "balancing", Pack::balancing);
     pack.cell(3, mv(3_420));
     pack.cell(10, mv(3_420));
-    pack.until(secs(40), "stopped", |pack| !pack.balancing() && pack.command.scan == ScanMode::Any);
+    pack.until(secs(40), "stopped", |pack| !pack.balancing());
     pack.advance(secs(3));
     pack.cell(3, mv(3_450));
     pack.throughout(secs(20), "pausing", |pack| !pack.balancing());
@@ -304,9 +304,10 @@ fn alarms_that_stop_balancing() {
     for direction in [-1, 1] {
         let mut pack = balancing(Profile::Default);
         pack.current = amps(201).times(direction);
-        pack.advance(secs(31));
-        assert!(pack.trips().len() == 1);
+        pack.until(secs(31), "over-current", |pack| pack.closed() != (true, true));
         pack.current = Current::ZERO;
+        pack.step();
+        assert_eq!(pack.trips().len(), 1);
         pack.until(secs(10), "over-current does not stop it", Pack::balancing);
     }
 }
@@ -374,13 +375,18 @@ fn wired() -> Setup {
     Setup::of(Chemistry::LiIon, Profile::Default).set(P::BalanceCurrent, 600)
 }
 
+/// After each cell was once the highest and once the lowest, so that every wire carried current.
 fn tested(setup: Setup, wire: usize, milliohms: i32) -> Pack {
     let mut pack = setup.started();
-    pack.all_cells(mv(3_600));
     pack.wires.fill(20);
     pack.wires[wire] = milliohms;
-    pack.request(Request::TestWires).unwrap();
-    pack.until(secs(300), "every wire is estimated", |pack| (0..17).all(|wire| pack.status().wires.resistance(wire).is_some()));
+    for high in 0..16 {
+        pack.all_cells(mv(3_600));
+        pack.cell(high, mv(3_620));
+        pack.cell((high + 8) % 16, mv(3_590));
+        pack.advance(secs(40));
+    }
+    pack.all_cells(mv(3_600));
     pack.advance(secs(5));
     pack
 }
@@ -392,7 +398,7 @@ fn the_self_test_estimates_every_wire() {
         let pack = tested(wired(), bad, 300);
         assert_eq!(pack.status().wires.count(), 17);
         for wire in 0..17 {
-            let estimated = pack.status().wires.resistance(wire).unwrap();
+            let estimated = pack.status().wires.resistance(wire).unwrap_or_else(|| panic!("wire {wire} is unknown"));
             let true_value = mohm(if wire == bad { 300 } else { 20 });
             let error = estimated.minus(true_value).magnitude();
             assert!(error <= mohm(10), "wire {wire} of {bad}: {estimated:?}");
@@ -412,7 +418,7 @@ fn a_bad_wire_blocks_balancing() {
         assert_eq!(pack.closed(), (true, true));
         pack.cell(3, mv(3_700));
         pack.throughout(secs(60), "no balancing", |pack| !pack.balancing());
-        drop(pack.request(Request::SetBalance(true)));
+        let _ = pack.request(Request::SetBalance(true));
         pack.throughout(secs(60), "not by the switch either", |pack| !pack.balancing());
     }
     let pack = tested(wired().set(P::WireResistanceLimit, 250_000), 5, 300);

@@ -244,16 +244,14 @@ fn a_short_circuit_opens_both_and_is_released_after_its_time() {
             let mut pack = setup.set(P::ShortCircuitRelease, 20_000).started();
             let raised = shorted(&mut pack);
             pack.short = false;
-            while pack.now.after(secs(1)).since(raised) < secs(20) {
-                pack.step();
-                assert!(!pack.command.clear_latch && pack.closed() == (false, false) && pack.has(Alarm::ShortCircuit));
-            }
+            let period = u32::try_from(pack.config().get(P::SamplePeriod)).unwrap();
             while pack.closed() != (true, true) {
                 pack.step();
                 let passed = pack.now.since(raised);
-                assert!(pack.closed() == (false, false) || passed >= secs(20), "not before the release time");
-                assert!(!pack.command.clear_latch || passed >= secs(20), "the latch is re-armed after the release time");
-                assert!(passed <= secs(25), "released after its time");
+                assert!(passed >= secs(20) || (pack.closed() == (false, false) && pack.has(Alarm::ShortCircuit)), "not before its time");
+                // The latch may be re-armed just before, while both gates are still commanded open.
+                assert!(!pack.command.clear_latch || passed.plus(ms(2 * period)) >= secs(20), "the latch holds as long");
+                assert!(passed <= secs(20).plus(ms(4 * period)), "released after its time");
             }
             assert!(!pack.has(Alarm::ShortCircuit) && !pack.latched);
         }

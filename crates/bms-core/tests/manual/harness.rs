@@ -414,15 +414,15 @@ impl Pack {
     // -- changes, applied alike to the core behind each driver
 
     pub fn request(&mut self, request: Request) -> Result<(), Refusal> {
-        self.follower.each(&mut |bms| drop(bms.request(request)));
+        self.follower.each(&mut |bms| { let _ = bms.request(request); });
         self.bms.request(request)
     }
     pub fn set(&mut self, parameter: ParameterId, value: i32) -> Result<(), Refusal> {
-        self.follower.each(&mut |bms| drop(bms.set_parameter(parameter, value)));
+        self.follower.each(&mut |bms| { let _ = bms.set_parameter(parameter, value); });
         self.bms.set_parameter(parameter, value)
     }
     pub fn reconfigure(&mut self, config: ValidConfig) -> Result<(), Refusal> {
-        self.follower.each(&mut |bms| drop(bms.reconfigure(config)));
+        self.follower.each(&mut |bms| { let _ = bms.reconfigure(config); });
         self.bms.reconfigure(config)
     }
     pub fn snapshot_stored(&mut self) {

@@ -327,7 +327,7 @@ fn a_failed_self_test_opens_everything() {
     }
 }
 
-/// X20 N12: a step that comes later than the stale time opens everything; within it nothing happens.
+/// X20: a step that comes later than the stale time opens everything; within it nothing happens.
 #[test]
 fn a_late_step_opens_everything() {
     for profile in PROFILES {

@@ -5,7 +5,7 @@ use bms_core::command::Power;
 use bms_core::config::{ParameterId, Profile};
 use bms_core::event::EventKind;
 use bms_core::protection::Alarm;
-use bms_core::snapshot::{ResetCause, Stored};
+use bms_core::snapshot::ResetCause;
 use bms_core::time::secs;
 use bms_core::units::{Current, amps, mv};
 

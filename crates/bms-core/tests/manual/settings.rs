@@ -67,7 +67,7 @@ fn every_preset_is_valid_with_every_model() {
 /// S01: a preset rewrites all working parameters; cell count, capacity and calibration stay.
 #[test]
 fn a_preset_rewrites_the_working_parameters_only() {
-    let odd = Config::lifepo4(12)
+    let odd = Config::lifepo4(14)
         .with_model(Model::B2a24s20p)
         .with_capacity(ah(77))
         .with(P::VoltageGain, 1_234)
@@ -261,7 +261,7 @@ fn the_voltage_is_calibrated_from_the_true_pack_voltage() {
         assert!(shown.minus(true_value).magnitude() <= mv(16), "{shown:?} for {true_value:?}");
         assert!(pack.config().get(P::VoltageGain) != 0);
         // What the protections look at is calibrated too.
-        let Reading::Valid(cell) = pack.status().cells.get(0) else { panic!("valid") };
+        let Reading::Valid(cell) = pack.status().cells.reading(0) else { panic!("valid") };
         assert!(cell.times(16).minus(true_value).magnitude() <= mv(16));
     }
 }

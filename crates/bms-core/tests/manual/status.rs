@@ -42,8 +42,8 @@ fn the_cells_are_summed_up() {
         assert_eq!((status.highest_cell, status.lowest_cell), (Some(12), Some(6)));
         let Reading::Valid(average) = status.average_cell else { panic!("valid") };
         assert!(average.minus(uv(3_299_400)).magnitude() <= uv(100), "{average:?}");
-        assert_eq!(status.cells.get(6), Reading::Valid(mv(3_280)));
-        assert_eq!(status.cells.get(16), Reading::NotMeasured);
+        assert_eq!(status.cells.reading(6), Reading::Valid(mv(3_280)));
+        assert_eq!(status.cells.reading(16), Reading::NotMeasured);
     }
 }
 
@@ -91,7 +91,7 @@ fn a_missing_sensor_is_not_available() {
     assert!(!pack.status().battery_temperatures[1].is_valid());
 }
 
-/// T05 T06 X01 N1: a reading that is lost is shown as lost, with its age, never as its last value.
+/// T05 T06 X01: a reading that is lost is shown as lost, with its age, never as its last value.
 #[test]
 fn a_lost_reading_is_shown_as_lost() {
     let mut pack = Setup::new(Profile::Default).started();

@@ -67,7 +67,7 @@ fn a_request_overrides_nothing() {
             Request::ClearPermanent,
             Request::ResetEmergencyStop,
         ] {
-            drop(pack.request(request));
+            let _ = pack.request(request);
             pack.throughout(secs(1), "no request overrides an alarm", |pack| pack.closed() == (false, false));
             assert_eq!(pack.alarms(), alarms);
         }
@@ -135,7 +135,7 @@ fn a_stuck_switch_is_noticed() {
 fn a_stuck_switch_is_not_cleared_while_current_flows() {
     for case in STUCK {
         let mut pack = stuck(Setup::new(Profile::Default), case);
-        drop(pack.request(Request::ClearPermanent));
+        let _ = pack.request(Request::ClearPermanent);
         pack.advance(secs(5));
         assert!(pack.has(case.2));
     }
@@ -380,7 +380,7 @@ fn an_emergency_stop_opens_everything() {
         assert!(!pack.balancing() && !pack.heating() && pack.has(Alarm::EmergencyStop));
         assert_eq!((pack.command.power, pack.command.last_resort), (Power::Hold, Switch::Open));
         for request in [Request::SetCharge(true), Request::SetDischarge(true), Request::ClearLockout, Request::ClearPermanent] {
-            drop(pack.request(request));
+            let _ = pack.request(request);
         }
         pack.throughout(secs(600), "until reset", |pack| pack.closed() == (false, false) && !pack.balancing());
         pack.request(Request::ResetEmergencyStop).unwrap();

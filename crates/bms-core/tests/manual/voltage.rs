@@ -240,7 +240,7 @@ fn cells_from_1_to_5_volts_are_measured() {
     for voltage in [mv(1_000), mv(5_000), uv(3_123_400)] {
         pack.cell(2, voltage);
         pack.step();
-        assert_eq!(pack.status().cells.get(2), Reading::Valid(voltage));
+        assert_eq!(pack.status().cells.reading(2), Reading::Valid(voltage));
     }
 }
 
@@ -320,8 +320,12 @@ fn a_charger_at_the_terminals_prevents_the_shutdown() {
         pack.step();
         pack.cell(11, mv(2_590));
         pack.terminal = Line::Sum(mv(above));
-        pack.advance(secs(12));
-        assert_eq!(pack.has(Alarm::AutoShutdown), !charger, "{above} mV");
+        let mut shut_down = false;
+        for _ in 0..120 {
+            pack.step();
+            shut_down |= pack.has(Alarm::AutoShutdown);
+        }
+        assert_eq!(shut_down, !charger, "{above} mV");
     }
 }
 

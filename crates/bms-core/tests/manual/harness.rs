@@ -256,6 +256,9 @@ impl Pack {
     // -- time
 
     /// The next time to step.
+    pub fn follower(&mut self) -> &mut Follower {
+        &mut self.follower
+    }
     fn tick_clock(&mut self) -> u32 {
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let period = self.setup.period;

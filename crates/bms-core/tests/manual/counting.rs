@@ -27,12 +27,12 @@ fn remaining(pack: &Pack) -> Charge {
 #[test]
 fn coulombs_are_counted_exactly() {
     for (period, current, steps) in [
-        (10, ma(-1_000), 360_000_u32),
-        (1, ma(-10_000), 360_000),
+        (10, ma(-1_000), 60_000_u32),
+        (1, ma(-10_000), 60_000),
         (100, ma(-1_000), 36_000),
         (1_000, ma(-1), 3_600),
-        (7, ma(1), 100_000),
-        (1, ma(3), 100_000),
+        (7, ma(1), 20_000),
+        (1, ma(3), 20_000),
     ] {
         let mut pack = half(Setup::new(Profile::Default).every(period));
         pack.current = current;

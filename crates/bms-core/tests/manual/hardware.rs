@@ -101,7 +101,7 @@ impl Pack {
         let inhibited = |what| alarms.iter().any(|alarm| alarm.inhibits().includes(what));
         let bypass = self.config().current(ParameterId::DiodeBypassCurrent);
         let against = |current: Current| bypass > Current::ZERO && current > bypass;
-        let switches = self.status().switches;
+        let switches = self.wanted;
         let sampled = matches!(input, Input::Sample(_));
         let story = || self.story();
         assert!(!(was_latched && sampled && (charge || discharge)), "closed over the latch (D09); {}", story());
@@ -119,7 +119,7 @@ impl Pack {
             assert!(!charge && !inhibited(Inhibit::HEATER), "heating while charging or inhibited (H01); {}", story());
         }
         if let Plan::Transfer { source, destination, current, until, .. } = self.command.balance {
-            assert!(source != destination && until > self.now && !inhibited(Inhibit::BALANCE), "transfer; {}", story());
+            assert!(switches.balance && source != destination && until > self.now && !inhibited(Inhibit::BALANCE), "transfer; {}", story());
             assert!(current <= self.config().current(ParameterId::BalanceCurrent), "too much (B02); {}", story());
         }
         if self.command.precharge.is_on(self.now) {

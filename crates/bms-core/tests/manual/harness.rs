@@ -12,7 +12,7 @@ use bms_core::event::{Event, EventKind};
 use bms_core::measurement::{Input, Inputs, Reading, Sample};
 use bms_core::port::ErrorKind;
 use bms_core::protection::{Alarm, AlarmSet};
-use bms_core::snapshot::{ResetCause, Snapshot, Stored};
+use bms_core::snapshot::{ResetCause, Snapshot, Stored, UserSwitches};
 use bms_core::status::Status;
 use bms_core::time::{Duration, Instant, ms, secs};
 use bms_core::units::{Current, Temperature, Voltage, ah, deg_c, ma, mv, uv};
@@ -174,7 +174,8 @@ pub struct Pack {
     pub wires: Vec<i32>,
     pub command: Command,
     pub events: Vec<Event>,
-    pub steps: u64,
+    /// The user's switches as requested.
+    pub wanted: UserSwitches,
     setup: Setup,
     pub random: u64,
     pub store: i64,
@@ -220,7 +221,10 @@ impl Pack {
             wires: vec![0; count + 1],
             command: Command::SAFE,
             events: Vec::new(),
-            steps: 0,
+            wanted: match setup.stored {
+                Stored::Snapshot(snapshot) => snapshot.switches,
+                _ => UserSwitches::default(),
+            },
             setup,
             random: 0x9E37_79B9_7F4A_7C15,
             store: 0,
@@ -255,7 +259,7 @@ impl Pack {
 
     // -- time
 
-    /// The next time to step.
+    /// The drivers behind, for what only they do.
     pub fn follower(&mut self) -> &mut Follower {
         &mut self.follower
     }
@@ -348,7 +352,7 @@ impl Pack {
         self.bms.status()
     }
     pub fn alarms(&self) -> AlarmSet {
-        self.bms.status().alarms
+        self.bms.alarms()
     }
     pub fn has(&self, alarm: Alarm) -> bool {
         self.alarms().contains(alarm)
@@ -417,15 +421,28 @@ impl Pack {
     // -- changes, applied alike to the core behind each driver
 
     pub fn request(&mut self, request: Request) -> Result<(), Refusal> {
-        self.follower.each(&mut |bms| { let _ = bms.request(request); });
-        self.bms.request(request)
+        self.follower.each(&mut |bms| {
+            let _ = bms.request(request);
+        });
+        self.bms.request(request)?;
+        match request {
+            Request::SetCharge(on) => self.wanted.charge = on,
+            Request::SetDischarge(on) => self.wanted.discharge = on,
+            Request::SetBalance(on) => self.wanted.balance = on,
+            _ => {}
+        }
+        Ok(())
     }
     pub fn set(&mut self, parameter: ParameterId, value: i32) -> Result<(), Refusal> {
-        self.follower.each(&mut |bms| { let _ = bms.set_parameter(parameter, value); });
+        self.follower.each(&mut |bms| {
+            let _ = bms.set_parameter(parameter, value);
+        });
         self.bms.set_parameter(parameter, value)
     }
     pub fn reconfigure(&mut self, config: ValidConfig) -> Result<(), Refusal> {
-        self.follower.each(&mut |bms| { let _ = bms.reconfigure(config); });
+        self.follower.each(&mut |bms| {
+            let _ = bms.reconfigure(config);
+        });
         self.bms.reconfigure(config)
     }
     pub fn snapshot_stored(&mut self) {
@@ -452,7 +469,6 @@ impl Pack {
         self.command = self.bms.step(self.now, input);
         self.bms.output_result(self.output);
         self.follower.step(self.now, input, self.output, &self.command);
-        self.steps += 1;
         let mut shutting_down = false;
         while let Some(event) = self.bms.poll_event() {
             shutting_down |= event.kind == EventKind::ShuttingDown;

@@ -11,7 +11,7 @@ use bms_core::snapshot::{ResetCause, Snapshot, Stored};
 use bms_core::time::{Duration, Instant, ms, secs};
 use bms_core::units::{ah, amps, deg_c, mv};
 
-use crate::harness::{Line, PROFILES, Pack, Setup, half_full, tenths};
+use crate::harness::{Line, PROFILES, Pack, Presence, Setup, half_full, tenths};
 
 use ParameterId as P;
 
@@ -409,4 +409,72 @@ fn the_deadline_is_ahead() {
         let deadline = pack.bms.deadline();
         deadline > pack.now && deadline.since(pack.now) <= Duration::from_millis(1_000)
     });
+}
+
+/// D32 N02 law 2: a step that lacks a required reading closes nothing, also when a release ends in it.
+#[test]
+fn a_release_in_a_gap_closes_only_with_the_next_sample() {
+    let gaps: [fn(&mut Pack); 6] = [
+        |pack| {
+            pack.step_lost();
+        },
+        |pack| {
+            pack.step_tick();
+        },
+        |pack| {
+            pack.cells_group = Presence::Failed;
+            pack.step();
+            pack.cells_group = Presence::Measured;
+        },
+        |pack| {
+            pack.current_group = Presence::Failed;
+            pack.step();
+            pack.current_group = Presence::Measured;
+        },
+        |pack| {
+            pack.temperatures_group = Presence::Failed;
+            pack.step();
+            pack.temperatures_group = Presence::Measured;
+        },
+        |pack| {
+            pack.invalid_cells = 1;
+            pack.step();
+            pack.invalid_cells = 0;
+        },
+    ];
+    for profile in PROFILES {
+        for gap in gaps {
+            let mut pack = Setup::new(profile).set(P::DischargeOvercurrentRelease, 2_000).started();
+            pack.current = amps(-201);
+            pack.until(secs(31), "over-current", |pack| pack.has(Alarm::DischargeOvercurrent));
+            pack.current = amps(0);
+            pack.steps(17);
+            for _ in 0..6 {
+                gap(&mut pack);
+                assert!(!pack.command.discharge.is_closed(), "a gap closes nothing");
+            }
+            pack.until(secs(1), "the next samples do", |pack| pack.closed() == (true, true));
+        }
+    }
+}
+
+/// R04 law 5 N06: a sound pack in use raises nothing and switches nothing, for hours, in any configuration.
+#[test]
+fn a_sound_pack_raises_nothing() {
+    for profile in PROFILES {
+        for chemistry in Chemistry::ALL {
+            let mut pack = Setup::of(chemistry, profile).every(1_000).started();
+            pack.events.clear();
+            for step in 0..7_200_i32 {
+                pack.current = amps((step * 37) % 300 - 150);
+                let lift = (step * 7_919) % 5;
+                pack.all_cells(crate::harness::content(chemistry).plus(mv(lift)));
+                pack.battery(150 + (step / 60) % 100);
+                pack.step();
+                assert!(pack.alarms().is_empty(), "{chemistry:?} {profile:?}: {:?}", pack.alarms().iter().collect::<Vec<_>>());
+            }
+            assert_eq!(pack.closed(), (true, true));
+            assert!(pack.events.is_empty(), "{:?}", pack.events);
+        }
+    }
 }

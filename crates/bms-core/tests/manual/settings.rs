@@ -153,6 +153,22 @@ fn a_whole_set_is_taken_as_one() {
     }
 }
 
+/// P15 D01 D16 S04: what is a rating of the board no run-time change reaches, one by one or as a whole set.
+#[test]
+fn no_run_time_change_reaches_the_boards_ratings() {
+    let mut pack = Setup::new(Profile::Default).started();
+    let before = *pack.config();
+    let hot = before.to_config().with(P::MosOvertemperatureProtection, 1_000);
+    let mut board = *before.board();
+    board.sensors = [bms_core::config::SensorPolicy::NotFitted; 5];
+    for changed in [hot, before.to_config().with_board(board)] {
+        let _ = pack.reconfigure(changed.validated());
+        pack.step();
+        assert_eq!(pack.config().get(P::MosOvertemperatureProtection), 750);
+        assert_eq!(pack.config().board(), before.board());
+    }
+}
+
 /// S09 I05: a successful change is acknowledged with a beep, a refused one is not.
 #[test]
 fn a_change_is_acknowledged_with_a_beep() {

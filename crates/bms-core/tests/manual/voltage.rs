@@ -217,6 +217,24 @@ fn a_gap_does_not_complete_a_recovery() {
     }
 }
 
+/// P01 P03 S02: with any number of cells, the last one counts as the first does.
+#[test]
+fn every_cell_count_is_protected() {
+    for count in 7..=24_u8 {
+        let model = bms_core::config::Model::B2a24s20p;
+        let config = bms_core::config::Config::li_ion(count).with_profile(Profile::Manual).with_model(model);
+        for index in [0, usize::from(count) - 1] {
+            let mut pack = Setup::from_config(config).started();
+            pack.cell(index, mv(2_899));
+            pack.step();
+            assert_eq!(pack.closed(), (true, false), "cell {index} of {count}");
+            pack.cell(index, mv(4_201));
+            pack.step();
+            assert!(!pack.command.charge.is_closed(), "cell {index} of {count}");
+        }
+    }
+}
+
 /// P05 D31: the four voltages are adjustable over 1.2 … 4.35 V, and no further.
 #[test]
 fn the_cell_voltages_have_the_range_of_the_manual() {

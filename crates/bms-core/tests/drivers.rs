@@ -15,12 +15,13 @@ mod manual {
     pub mod retry;
     pub mod sensors;
     pub mod settings;
+    pub mod setup;
     pub mod status;
     pub mod switches;
     pub mod temperature;
     pub mod voltage;
 }
-pub use manual::{hardware, harness};
+pub use manual::{hardware, harness, setup};
 
 mod follower {
     use std::cell::RefCell;
@@ -88,7 +89,9 @@ mod follower {
     }
     impl port::Switches for Port {
         fn apply(&mut self, charge: Switch, discharge: Switch, clear_latch: bool) -> Result<(), ErrorKind> {
-            self.write(|command| (command.charge, command.discharge, command.clear_latch) = (charge, discharge, clear_latch))?;
+            self.write(|command| {
+                (command.charge, command.discharge, command.clear_latch) = (charge, discharge, clear_latch)
+            })?;
             self.0.borrow().output
         }
     }
@@ -144,8 +147,8 @@ mod follower {
         use super::{Board, Port};
         use bms_core::command::ScanMode;
         use bms_core::measurement::Sample;
-        use bms_core::port::asynch::{Blocking, Sampler, Timer};
         use bms_core::port::ErrorKind;
+        use bms_core::port::asynch::{Blocking, Sampler, Timer};
         use bms_core::time::Instant;
 
         impl Sampler for Port {

@@ -17,12 +17,13 @@ mod manual {
     pub mod retry;
     pub mod sensors;
     pub mod settings;
+    pub mod setup;
     pub mod status;
     pub mod switches;
     pub mod temperature;
     pub mod voltage;
 }
-pub use manual::{hardware, harness};
+pub use manual::{hardware, harness, setup};
 
 /// Nothing follows the core here; see `tests/drivers.rs`.
 mod follower {

@@ -68,7 +68,9 @@ fn the_balance_current_is_limited() {
     for model in Model::ALL {
         let rating = model.ratings().balance.as_milliamps();
         let config = Config::lifepo4(model.ratings().most_cells).with_model(model);
-        let rules = |config: Config| config.validate().err().map(|violations| violations.iter().collect::<Vec<_>>()).unwrap_or_default();
+        let rules = |config: Config| {
+            config.validate().err().map(|violations| violations.iter().collect::<Vec<_>>()).unwrap_or_default()
+        };
         let large = config.with_capacity(ah(280));
         assert_eq!(large.get(P::BalanceCurrent), rating, "{model:?}");
         assert_eq!(rules(large.with(P::BalanceCurrent, rating)), []);
@@ -80,7 +82,9 @@ fn the_balance_current_is_limited() {
         assert_eq!(rules(small.with(P::BalanceCurrent, 501)), [Violation::Rule(Rule::BalanceCurrentOfCapacity)]);
     }
     // The manual's example: 20 Ah shall not exceed 2 A.
-    let pack = |milliamps| Setup::new(Profile::Manual).set(P::Capacity, 20_000).set(P::BalanceCurrent, milliamps).config.validate();
+    let pack = |milliamps| {
+        Setup::new(Profile::Manual).set(P::Capacity, 20_000).set(P::BalanceCurrent, milliamps).config.validate()
+    };
     assert!(pack(2_000).is_ok());
     assert!(pack(2_001).is_err());
     let mut pack = balancing(Profile::Default);
@@ -242,9 +246,11 @@ fn balancing_has_minimum_times() {
 /// D04: protective scans run while balancing; a raw violation stops the transfer in that step, its delay keeps running.
 #[test]
 fn a_raw_violation_stops_the_transfer_in_that_step() {
-    for (index, voltage, alarm) in
-        [(3, mv(3_601), Alarm::CellOvervoltage), (10, mv(2_699), Alarm::CellUndervoltage), (7, mv(3_601), Alarm::CellOvervoltage)]
-    {
+    for (index, voltage, alarm) in [
+        (3, mv(3_601), Alarm::CellOvervoltage),
+        (10, mv(2_699), Alarm::CellUndervoltage),
+        (7, mv(3_601), Alarm::CellOvervoltage),
+    ] {
         let mut pack = balancing(Profile::Default);
         pack.cell(index, voltage);
         pack.step();

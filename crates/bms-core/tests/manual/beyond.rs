@@ -60,7 +60,8 @@ fn spreads_warn_and_trip_only_when_set() {
     pack.t2 = tenths(250);
     pack.advance(secs(5));
     assert!(pack.alarms().is_empty());
-    let base = Setup::new(Profile::Default).set(P::CellSpreadProtection, 200_000).set(P::TemperatureSpreadProtection, 100);
+    let base =
+        Setup::new(Profile::Default).set(P::CellSpreadProtection, 200_000).set(P::TemperatureSpreadProtection, 100);
     for (alarm, change) in [
         (Alarm::CellSpread, (|pack| pack.cell(5, mv(3_099))) as fn(&mut Pack)),
         (Alarm::TemperatureSpread, |pack| pack.t2 = tenths(351)),
@@ -213,5 +214,9 @@ fn an_empty_pack_is_charged_slowly() {
     let mut pack = Setup::new(Profile::Manual).started();
     pack.cell(9, mv(2_650));
     pack.advance(secs(2));
-    assert_eq!(pack.command.limits.charge_current, amps(20), "not in the manual; without a bypass 10 % of the rating (X12)");
+    assert_eq!(
+        pack.command.limits.charge_current,
+        amps(20),
+        "not in the manual; without a bypass 10 % of the rating (X12)"
+    );
 }

@@ -248,9 +248,15 @@ fn a_short_circuit_opens_both_and_is_released_after_its_time() {
             while pack.closed() != (true, true) {
                 pack.step();
                 let passed = pack.now.since(raised);
-                assert!(passed >= secs(20) || (pack.closed() == (false, false) && pack.has(Alarm::ShortCircuit)), "not before its time");
+                assert!(
+                    passed >= secs(20) || (pack.closed() == (false, false) && pack.has(Alarm::ShortCircuit)),
+                    "not before its time"
+                );
                 // The latch may be re-armed just before, while both gates are still commanded open.
-                assert!(!pack.command.clear_latch || passed.plus(ms(2 * period)) >= secs(20), "the latch holds as long");
+                assert!(
+                    !pack.command.clear_latch || passed.plus(ms(2 * period)) >= secs(20),
+                    "the latch holds as long"
+                );
                 assert!(passed <= secs(20).plus(ms(4 * period)), "released after its time");
             }
             assert!(!pack.has(Alarm::ShortCircuit) && !pack.latched);
@@ -264,7 +270,9 @@ fn nothing_closes_over_the_latch() {
     for profile in PROFILES {
         let mut pack = Setup::new(profile).started();
         shorted(&mut pack);
-        pack.throughout(secs(300), "the short is still there", |pack| pack.closed() == (false, false) && pack.has(Alarm::ShortCircuit));
+        pack.throughout(secs(300), "the short is still there", |pack| {
+            pack.closed() == (false, false) && pack.has(Alarm::ShortCircuit)
+        });
     }
 }
 

@@ -69,7 +69,9 @@ impl Pack {
             Plan::Transfer { source, phase: Phase::Take, current, until, .. } if self.now < until => {
                 Some((usize::from(source), Current::ZERO.minus(current)))
             }
-            Plan::Transfer { destination, phase: Phase::Give, current, until, .. } if self.now < until && self.store > 0 => {
+            Plan::Transfer { destination, phase: Phase::Give, current, until, .. }
+                if self.now < until && self.store > 0 =>
+            {
                 Some((usize::from(destination), current))
             }
             _ => None,
@@ -119,7 +121,11 @@ impl Pack {
             assert!(!charge && !inhibited(Inhibit::HEATER), "heating while charging or inhibited (H01); {}", story());
         }
         if let Plan::Transfer { source, destination, current, until, .. } = self.command.balance {
-            assert!(switches.balance && source != destination && until > self.now && !inhibited(Inhibit::BALANCE), "transfer; {}", story());
+            assert!(
+                switches.balance && source != destination && until > self.now && !inhibited(Inhibit::BALANCE),
+                "transfer; {}",
+                story()
+            );
             assert!(current <= self.config().current(ParameterId::BalanceCurrent), "too much (B02); {}", story());
         }
         if self.command.precharge.is_on(self.now) {

@@ -7,7 +7,7 @@
 use bms_core::balancing::{BalancerCapabilities, Phase, Plan};
 use bms_core::bms::{Bms, Refusal, Request};
 use bms_core::command::Command;
-use bms_core::config::{Chemistry, Config, Model, ParameterId, Profile, ValidConfig};
+use bms_core::config::{Chemistry, ParameterId, Profile, ValidConfig};
 use bms_core::event::{Event, EventKind};
 use bms_core::measurement::{Input, Inputs, Reading, Sample};
 use bms_core::port::ErrorKind;
@@ -18,6 +18,7 @@ use bms_core::time::{Duration, Instant, ms, secs};
 use bms_core::units::{Current, Temperature, Voltage, ah, deg_c, ma, mv, uv};
 
 use crate::follower::Follower;
+pub use crate::setup::{Setup, rates};
 
 pub const PROFILES: [Profile; 2] = [Profile::Manual, Profile::Default];
 
@@ -52,94 +53,6 @@ pub const fn content(chemistry: Chemistry) -> Voltage {
         Chemistry::LiFePo4 => mv(3_300),
         Chemistry::Lto => mv(2_200),
     }
-}
-
-/// What a pack is made of and how it starts.
-#[derive(Clone, Copy)]
-pub struct Setup {
-    pub config: Config,
-    period: u32,
-    jitter: bool,
-    start: u64,
-    stored: Stored,
-    cause: ResetCause,
-}
-
-impl Setup {
-    /// Sixteen cells, 280 Ah, the 200 A model.
-    pub fn of(chemistry: Chemistry, profile: Profile) -> Self {
-        let config = Config::preset(chemistry, 16)
-            .with_profile(profile)
-            .with_model(Model::B2a24s20p)
-            .with_capacity(ah(280));
-        Self::from_config(config)
-    }
-    pub fn from_config(config: Config) -> Self {
-        Self {
-            config,
-            period: 100,
-            jitter: false,
-            start: 5_000,
-            stored: Stored::Nothing,
-            cause: ResetCause::PowerOn,
-        }
-    }
-    pub fn new(profile: Profile) -> Self {
-        Self::of(Chemistry::LiFePo4, profile)
-    }
-    pub fn set(mut self, parameter: ParameterId, value: i32) -> Self {
-        self.config = self.config.with(parameter, value);
-        self
-    }
-    pub fn board(mut self, change: impl FnOnce(&mut bms_core::config::BoardDefinition)) -> Self {
-        let mut board = *self.config.board();
-        change(&mut board);
-        self.config = self.config.with_board(board);
-        self
-    }
-    pub fn every(mut self, milliseconds: u32) -> Self {
-        self.period = milliseconds;
-        self.set(ParameterId::SamplePeriod, i32::try_from(milliseconds).unwrap())
-    }
-    pub fn jitter(mut self) -> Self {
-        self.jitter = true;
-        self
-    }
-    pub fn starting_at(mut self, milliseconds: u64) -> Self {
-        self.start = milliseconds;
-        self
-    }
-    pub fn after_reset(mut self, stored: Stored, cause: ResetCause) -> Self {
-        self.stored = stored;
-        self.cause = cause;
-        self
-    }
-    /// The pack before its first step.
-    pub fn pack(self) -> Pack {
-        Pack::new(self)
-    }
-    /// The pack with both switches closed.
-    pub fn started(self) -> Pack {
-        let mut pack = self.pack();
-        pack.start();
-        pack
-    }
-}
-
-/// The rates at which the timing rules are tried: 1 ms … 1 s, with jitter, and across the wrap of a 32-bit clock.
-pub fn rates(profile: Profile) -> Vec<Setup> {
-    let across = (1_u64 << 32) - 40_000;
-    let base = Setup::new(profile);
-    vec![
-        base.every(1),
-        base.every(7),
-        base.every(100),
-        base.every(1_000),
-        base.every(100).jitter(),
-        base.every(1_000).jitter(),
-        base.every(7).jitter().starting_at(across),
-        base.every(100).starting_at(across),
-    ]
 }
 
 pub struct Pack {
@@ -183,7 +96,7 @@ pub struct Pack {
 }
 
 impl Pack {
-    fn new(setup: Setup) -> Self {
+    pub fn new(setup: Setup) -> Self {
         let config = match setup.config.validate() {
             Ok(config) => config,
             Err(violations) => panic!("{:?}", violations.iter().collect::<Vec<_>>()),

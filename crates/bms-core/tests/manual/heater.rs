@@ -36,7 +36,9 @@ fn the_heater_runs_while_it_is_too_cold_to_charge() {
         assert_eq!(pack.closed(), (false, true));
         assert!(pack.status().heater && pack.has(Alarm::ChargeUndertemperature));
         pack.battery(50);
-        pack.throughout(secs(10), "not above the recovery yet", |pack| pack.heating() && pack.closed() == (false, true));
+        pack.throughout(secs(10), "not above the recovery yet", |pack| {
+            pack.heating() && pack.closed() == (false, true)
+        });
         pack.battery(51);
         pack.steps(2);
         assert!(!pack.heating());
@@ -96,7 +98,8 @@ fn small_models_have_no_heater() {
     for model in Model::ALL {
         let name = model.ratings().name;
         let none = name.ends_with("S6P") || name.ends_with("S8P");
-        let config = Config::lifepo4(model.ratings().most_cells).with_model(model).with(P::HeaterResistance, 100_000_000);
+        let config =
+            Config::lifepo4(model.ratings().most_cells).with_model(model).with(P::HeaterResistance, 100_000_000);
         let found = broken(config);
         assert_eq!(found.contains(&Violation::Rule(Rule::HeaterOfModel)), none, "{name}");
         assert_eq!(found.is_empty(), !none, "{name}");

@@ -167,7 +167,9 @@ fn the_shutdown_has_an_order() {
     pack.step();
     assert!(everything_off(&pack));
     pack.until(secs(1), "asks for the snapshot", |pack| pack.saw(|event| *event == EventKind::ShuttingDown));
-    pack.throughout(ms(500), "not before it is stored", |pack| pack.command.power == Power::Hold && everything_off(pack));
+    pack.throughout(ms(500), "not before it is stored", |pack| {
+        pack.command.power == Power::Hold && everything_off(pack)
+    });
     pack.snapshot_stored();
     pack.until(secs(1), "stored", |pack| pack.command.power == Power::Release);
 }
@@ -186,7 +188,9 @@ fn it_starts_anew_when_the_supply_stays() {
     pack.all_cells(mv(2_590));
     pack.until(secs(12), "down", |pack| pack.command.power == Power::Release);
     pack.until(secs(12), "anew", |pack| pack.command.power == Power::Hold);
-    pack.throughout(secs(59), "a minute awake", |pack| pack.command.power == Power::Hold && !pack.command.discharge.is_closed());
+    pack.throughout(secs(59), "a minute awake", |pack| {
+        pack.command.power == Power::Hold && !pack.command.discharge.is_closed()
+    });
     pack.until(secs(15), "down again", |pack| pack.command.power == Power::Release);
 }
 
@@ -200,7 +204,8 @@ fn an_abnormal_reset_holds_off() {
         (ResetCause::Unknown, true),
     ] {
         for stored in [Stored::Nothing, Stored::Snapshot(half_full())] {
-            let mut pack = Setup::new(Profile::Default).set(P::ShortCircuitRelease, 20_000).after_reset(stored, cause).pack();
+            let mut pack =
+                Setup::new(Profile::Default).set(P::ShortCircuitRelease, 20_000).after_reset(stored, cause).pack();
             pack.step();
             let first = pack.now;
             pack.until(secs(25), "closes", |pack| pack.closed() == (true, true));
@@ -222,7 +227,9 @@ fn restored_alarms_hold_to_their_recovery() {
         pack.advance(secs(1));
         pack.cell(3, mv(2_850));
         let mut pack = pack.reset(ResetCause::PowerOn);
-        pack.throughout(secs(30), "between protection and recovery", |pack| pack.closed() != (true, true) && !pack.command.discharge.is_closed());
+        pack.throughout(secs(30), "between protection and recovery", |pack| {
+            pack.closed() != (true, true) && !pack.command.discharge.is_closed()
+        });
         pack.cell(3, mv(2_901));
         pack.until(secs(2), "recovered", |pack| pack.closed() == (true, true));
 
@@ -383,7 +390,9 @@ fn it_works_from_minus_30_to_70_degrees() {
         pack.battery(degrees * 10);
         pack.mos = Reading::Valid(deg_c(degrees));
         pack.throughout(secs(30), "no sensor fault", |pack| {
-            !pack.has(Alarm::BatterySensorFault) && !pack.has(Alarm::MosSensorFault) && !pack.has(Alarm::MosOvertemperature)
+            !pack.has(Alarm::BatterySensorFault)
+                && !pack.has(Alarm::MosSensorFault)
+                && !pack.has(Alarm::MosOvertemperature)
         });
     }
 }
@@ -471,7 +480,11 @@ fn a_sound_pack_raises_nothing() {
                 pack.all_cells(crate::harness::content(chemistry).plus(mv(lift)));
                 pack.battery(150 + (step / 60) % 100);
                 pack.step();
-                assert!(pack.alarms().is_empty(), "{chemistry:?} {profile:?}: {:?}", pack.alarms().iter().collect::<Vec<_>>());
+                assert!(
+                    pack.alarms().is_empty(),
+                    "{chemistry:?} {profile:?}: {:?}",
+                    pack.alarms().iter().collect::<Vec<_>>()
+                );
             }
             assert_eq!(pack.closed(), (true, true));
             assert!(pack.events.is_empty(), "{:?}", pack.events);

@@ -121,7 +121,9 @@ fn old_voltages_do_not_live_on() {
     for profile in PROFILES {
         let mut pack = Setup::new(profile).started();
         pack.cells_group = Presence::Failed;
-        pack.throughout(secs(600), "open after a second", |pack| pack.closed() == (false, false) || pack.now < Instant::from_millis(7_000));
+        pack.throughout(secs(600), "open after a second", |pack| {
+            pack.closed() == (false, false) || pack.now < Instant::from_millis(7_000)
+        });
         assert!(!pack.status().pack_voltage.is_valid());
         assert_eq!(pack.command.balance, Plan::Idle);
     }

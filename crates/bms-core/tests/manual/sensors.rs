@@ -132,7 +132,9 @@ fn lost_data_are_forgiven_only_by_valid_data() {
 fn a_broken_temperature_sensor_opens() {
     let broken = [Reading::Invalid, tenths(-451), tenths(1_251)];
     for show in broken {
-        for (alarm, which) in [(Alarm::BatterySensorFault, 0), (Alarm::BatterySensorFault, 1), (Alarm::MosSensorFault, 2)] {
+        for (alarm, which) in
+            [(Alarm::BatterySensorFault, 0), (Alarm::BatterySensorFault, 1), (Alarm::MosSensorFault, 2)]
+        {
             let mut pack = Setup::new(Profile::Default).started();
             let set = |pack: &mut Pack, reading| match which {
                 0 => pack.t1 = reading,
@@ -287,7 +289,9 @@ fn end_wires_and_saturated_neighbours_are_found_by_the_sum() {
         pack.cell(end, mv(0));
         pack.until(secs(2), "found", |pack| pack.has(Alarm::OpenWire));
         assert_eq!(pack.closed(), (false, false));
-        pack.throughout(secs(60), "not a voltage", |pack| !pack.has(Alarm::CellUndervoltage) && !pack.has(Alarm::DeepDischarge));
+        pack.throughout(secs(60), "not a voltage", |pack| {
+            !pack.has(Alarm::CellUndervoltage) && !pack.has(Alarm::DeepDischarge)
+        });
     }
     let mut pack = Setup::of(Chemistry::LiIon, Profile::Default).started();
     pack.all_cells(mv(4_050));

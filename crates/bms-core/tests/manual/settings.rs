@@ -57,7 +57,8 @@ fn every_preset_is_valid_with_every_model() {
         for profile in PROFILES {
             for model in Model::ALL {
                 let cells = model.ratings().most_cells;
-                let config = Config::preset(chemistry, cells).with_profile(profile).with_model(model).with_capacity(ah(100));
+                let config =
+                    Config::preset(chemistry, cells).with_profile(profile).with_model(model).with_capacity(ah(100));
                 assert!(config.validate().is_ok(), "{chemistry:?} {profile:?} {model:?}");
             }
         }
@@ -141,7 +142,11 @@ fn a_change_takes_effect_at_once() {
 #[test]
 fn a_whole_set_is_taken_as_one() {
     let mut pack = Setup::new(Profile::Default).started();
-    let next = pack.config().to_config().with(P::CellUndervoltageProtection, 3_000_000).with(P::CellUndervoltageRecovery, 3_100_000);
+    let next = pack
+        .config()
+        .to_config()
+        .with(P::CellUndervoltageProtection, 3_000_000)
+        .with(P::CellUndervoltageRecovery, 3_100_000);
     pack.reconfigure(next.validated()).unwrap();
     pack.step();
     assert_eq!(pack.config().to_config(), next);
@@ -205,7 +210,10 @@ fn hard_caps_hold() {
     for (chemistry, overvoltage, undervoltage) in
         [(Chemistry::LiIon, 4_350, 2_500), (Chemistry::LiFePo4, 3_800, 2_000), (Chemistry::Lto, 2_850, 1_500)]
     {
-        let mut pack = Setup::of(chemistry, Profile::Default).set(P::AutoShutdownVoltage, 1_200_000).set(P::NeverChargeVoltage, 0).started();
+        let mut pack = Setup::of(chemistry, Profile::Default)
+            .set(P::AutoShutdownVoltage, 1_200_000)
+            .set(P::NeverChargeVoltage, 0)
+            .started();
         assert!(pack.set(P::CellOvervoltageProtection, overvoltage * 1_000).is_ok());
         assert!(pack.set(P::CellOvervoltageProtection, overvoltage * 1_000 + 1).is_err());
         assert!(pack.set(P::CellUndervoltageProtection, undervoltage * 1_000).is_ok());
@@ -248,7 +256,8 @@ fn the_table_of_models() {
         assert_eq!(ratings.balance, ma(balance), "{name}");
         assert_eq!(ratings.heater.as_milliwatts(), heater * 1_000, "{name}");
         for chemistry in Chemistry::ALL {
-            let valid = |cells| Config::preset(chemistry, cells).with_model(model).with_capacity(ah(100)).validate().is_ok();
+            let valid =
+                |cells| Config::preset(chemistry, cells).with_model(model).with_capacity(ah(100)).validate().is_ok();
             let least = fewest[chemistry as usize];
             assert!(valid(least) && valid(most), "{name} {chemistry:?}");
             assert!(!valid(least - 1) && !valid(most + 1), "{name} {chemistry:?}");

@@ -109,7 +109,8 @@ fn a_lost_reading_is_shown_as_lost() {
 /// T20 D21: the active alarms and the state of charge in thousandths.
 #[test]
 fn alarms_and_state_of_charge_are_shown() {
-    let mut pack = Setup::new(Profile::Manual).after_reset(Stored::Snapshot(half_full()), ResetCause::PowerOn).started();
+    let mut pack =
+        Setup::new(Profile::Manual).after_reset(Stored::Snapshot(half_full()), ResetCause::PowerOn).started();
     assert!(pack.status().alarms.is_empty());
     assert_eq!(pack.status().state_of_charge_permille, Reading::Valid(500));
     pack.cell(3, mv(2_690));

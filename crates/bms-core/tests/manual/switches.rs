@@ -88,8 +88,10 @@ fn the_user_switches_survive_a_reset() {
 }
 
 /// One direction of a stuck switch: what to switch off, the current against its diode, its alarm.
-const STUCK: [(Request, i32, Alarm); 2] =
-    [(Request::SetCharge(false), 1, Alarm::ChargeSwitchStuck), (Request::SetDischarge(false), -1, Alarm::DischargeSwitchStuck)];
+const STUCK: [(Request, i32, Alarm); 2] = [
+    (Request::SetCharge(false), 1, Alarm::ChargeSwitchStuck),
+    (Request::SetDischarge(false), -1, Alarm::DischargeSwitchStuck),
+];
 
 fn stuck(setup: Setup, (off, sign, alarm): (Request, i32, Alarm)) -> Pack {
     let mut pack = setup.started();
@@ -202,7 +204,9 @@ fn the_body_diode_is_bypassed() {
         pack.current = ma(5_001 * opposite);
         pack.steps(2);
         assert_eq!(pack.closed(), (true, true));
-        pack.throughout(secs(60), "closed, the alarm active", |pack| pack.closed() == (true, true) && pack.trips() == alarms);
+        pack.throughout(secs(60), "closed, the alarm active", |pack| {
+            pack.closed() == (true, true) && pack.trips() == alarms
+        });
         pack.current = amps(5 * opposite);
         pack.step();
         assert_eq!(pack.closed(), open, "open within one sample below");
@@ -379,7 +383,9 @@ fn an_emergency_stop_opens_everything() {
         assert_eq!(pack.closed(), (false, false));
         assert!(!pack.balancing() && !pack.heating() && pack.has(Alarm::EmergencyStop));
         assert_eq!((pack.command.power, pack.command.last_resort), (Power::Hold, Switch::Open));
-        for request in [Request::SetCharge(true), Request::SetDischarge(true), Request::ClearLockout, Request::ClearPermanent] {
+        for request in
+            [Request::SetCharge(true), Request::SetDischarge(true), Request::ClearLockout, Request::ClearPermanent]
+        {
             let _ = pack.request(request);
         }
         pack.throughout(secs(600), "until reset", |pack| pack.closed() == (false, false) && !pack.balancing());

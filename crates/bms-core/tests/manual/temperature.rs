@@ -32,9 +32,27 @@ struct Row {
 fn rows(chemistry: Chemistry) -> [Row; 3] {
     let (cold, thawed) = if chemistry == Chemistry::LiFePo4 { (0, 50) } else { (-200, -100) };
     [
-        Row { alarm: Alarm::ChargeOvertemperature, protection: 600, recovery: 550, unsafe_way: 1, closed: (false, true) },
-        Row { alarm: Alarm::DischargeOvertemperature, protection: 600, recovery: 550, unsafe_way: 1, closed: (true, false) },
-        Row { alarm: Alarm::ChargeUndertemperature, protection: cold, recovery: thawed, unsafe_way: -1, closed: (false, true) },
+        Row {
+            alarm: Alarm::ChargeOvertemperature,
+            protection: 600,
+            recovery: 550,
+            unsafe_way: 1,
+            closed: (false, true),
+        },
+        Row {
+            alarm: Alarm::DischargeOvertemperature,
+            protection: 600,
+            recovery: 550,
+            unsafe_way: 1,
+            closed: (true, false),
+        },
+        Row {
+            alarm: Alarm::ChargeUndertemperature,
+            protection: cold,
+            recovery: thawed,
+            unsafe_way: -1,
+            closed: (false, true),
+        },
     ]
 }
 
@@ -73,7 +91,9 @@ fn battery_temperatures_stop_one_direction_until_all_sensors_recover() {
                     assert_eq!(pack.closed(), row.closed, "{:?}", row.alarm);
                     for held in [row.protection, row.recovery] {
                         show(&mut pack, sensor, held);
-                        pack.throughout(secs(5), "held until recovery", |pack| pack.has(row.alarm) && pack.closed() == row.closed);
+                        pack.throughout(secs(5), "held until recovery", |pack| {
+                            pack.has(row.alarm) && pack.closed() == row.closed
+                        });
                     }
                     // All must recover: the other one is still at its old value.
                     show(&mut pack, sensor, row.recovery - row.unsafe_way);

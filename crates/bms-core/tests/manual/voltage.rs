@@ -15,7 +15,9 @@ use ParameterId as P;
 
 /// Every chemistry in both profiles.
 fn every_kind() -> impl Iterator<Item = Setup> {
-    PROFILES.into_iter().flat_map(|profile| Chemistry::ALL.into_iter().map(move |chemistry| Setup::of(chemistry, profile)))
+    PROFILES
+        .into_iter()
+        .flat_map(|profile| Chemistry::ALL.into_iter().map(move |chemistry| Setup::of(chemistry, profile)))
 }
 
 /// P01 P02 N01: the manual's story, at the tenth of a millivolt, for each chemistry.
@@ -23,7 +25,8 @@ fn every_kind() -> impl Iterator<Item = Setup> {
 fn a_cell_below_uvp_stops_discharging_until_all_cells_exceed_uvpr() {
     for setup in every_kind() {
         let mut pack = setup.started();
-        let (protection, recovery) = (pack.voltage_of(P::CellUndervoltageProtection), pack.voltage_of(P::CellUndervoltageRecovery));
+        let (protection, recovery) =
+            (pack.voltage_of(P::CellUndervoltageProtection), pack.voltage_of(P::CellUndervoltageRecovery));
         let delay = pack.duration_of(P::CellUndervoltageDelay);
         pack.cell(4, protection);
         pack.expect_never(Alarm::CellUndervoltage, secs(65));
@@ -52,7 +55,8 @@ fn a_cell_below_uvp_stops_discharging_until_all_cells_exceed_uvpr() {
 fn a_cell_above_ovp_stops_charging_until_all_cells_are_below_ovpr() {
     for setup in every_kind() {
         let mut pack = setup.started();
-        let (protection, recovery) = (pack.voltage_of(P::CellOvervoltageProtection), pack.voltage_of(P::CellOvervoltageRecovery));
+        let (protection, recovery) =
+            (pack.voltage_of(P::CellOvervoltageProtection), pack.voltage_of(P::CellOvervoltageRecovery));
         let delay = pack.duration_of(P::CellOvervoltageDelay);
         pack.cell(15, protection);
         pack.expect_never(Alarm::CellOvervoltage, secs(65));
@@ -321,7 +325,9 @@ fn no_shutdown_while_charging() {
         pack.inputs.charger = Some(true);
         pack.cell(11, mv(2_590));
         pack.battery(-50);
-        pack.throughout(secs(60), "a charger is there", |pack| pack.command.power == Power::Hold && !pack.has(Alarm::AutoShutdown));
+        pack.throughout(secs(60), "a charger is there", |pack| {
+            pack.command.power == Power::Hold && !pack.has(Alarm::AutoShutdown)
+        });
         assert!(pack.has(Alarm::ChargeUndertemperature));
         pack.inputs.charger = Some(false);
         pack.until(secs(11), "it is gone", |pack| pack.has(Alarm::AutoShutdown));

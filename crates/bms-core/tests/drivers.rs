@@ -29,7 +29,7 @@ mod follower {
 
     use bms_core::balancing::{BalancerCapabilities, Plan};
     use bms_core::bms::Bms;
-    use bms_core::command::{Beep, Command, Expiring, Power, ScanMode, Switch};
+    use bms_core::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode, Switch};
     use bms_core::driver::{Board, Driver};
     use bms_core::measurement::{Input, Sample};
     use bms_core::port::{self, ErrorKind, ErrorType};
@@ -124,8 +124,8 @@ mod follower {
         }
     }
     impl port::Indicator for Port {
-        fn beep(&mut self, beep: Beep) -> Result<(), ErrorKind> {
-            self.write(|command| command.beep = beep)
+        fn indicate(&mut self, beep: Beep, link_led: LinkLed) -> Result<(), ErrorKind> {
+            self.write(|command| (command.beep, command.link_led) = (beep, link_led))
         }
     }
 

@@ -358,6 +358,10 @@ impl Pack {
         });
         self.bms.reconfigure(config)
     }
+    pub fn set_link_connected(&mut self, connected: bool) {
+        self.follower.each(&mut |bms| bms.set_link_connected(connected));
+        self.bms.set_link_connected(connected);
+    }
     pub fn snapshot_stored(&mut self) {
         self.follower.each(&mut Bms::snapshot_stored);
         self.bms.snapshot_stored();

@@ -1,6 +1,7 @@
 //! The status page: T01–T20, D17, D20, D21, and why a switch is open.
 
 use bms_core::bms::Request;
+use bms_core::command::LinkLed;
 use bms_core::config::{ParameterId, Profile};
 use bms_core::event::EventKind;
 use bms_core::explain::{Clears, Part, Reason, Which};
@@ -104,6 +105,23 @@ fn a_lost_reading_is_shown_as_lost() {
     assert!(!status.pack_voltage.is_valid() && !status.current.is_valid() && !status.power.is_valid());
     assert!(!status.average_cell.is_valid() && !status.cell_spread.is_valid());
     assert!(matches!(status.current, Reading::Stale { age } if age >= secs(1)), "{:?}", status.current);
+}
+
+/// I04: the link's LED is steady when connected and flashes when not, whatever the pack does.
+#[test]
+fn the_link_led_shows_the_connection() {
+    let mut pack = Setup::new(Profile::Default).pack();
+    assert_eq!(pack.step().link_led, LinkLed::Flashing);
+    for connected in [true, false, true] {
+        pack.set_link_connected(connected);
+        let expected = if connected { LinkLed::Steady } else { LinkLed::Flashing };
+        pack.step();
+        pack.throughout(secs(5), "shown", |pack| pack.command.link_led == expected);
+        pack.mos = tenths(800);
+        pack.throughout(secs(5), "with an alarm too", |pack| pack.command.link_led == expected);
+        pack.mos = tenths(300);
+        pack.advance(secs(5));
+    }
 }
 
 /// T20 D21: the active alarms and the state of charge in thousandths.

@@ -110,21 +110,24 @@ fn warnings_come_before_trips() {
     }
 }
 
-/// X13: a stack-confirmed cell below 2.0 V for 5 s is never charged again, across resets, until cleared locally.
+/// X13: a stack-confirmed cell below 2.0 / 2.0 / 1.0 V for 5 s is never charged again, across resets, until cleared locally.
 #[test]
 fn a_deeply_discharged_cell_is_never_charged() {
-    let mut pack = Setup::new(Profile::Default).started();
-    pack.cell(2, mv(2_000));
-    pack.expect_never(Alarm::DeepDischarge, secs(9));
-    pack.cell(2, just_below(mv(2_000)));
-    pack.expect_trip(Alarm::DeepDischarge, secs(5));
-    pack.cell(2, mv(3_300));
-    pack.throughout(secs(600), "for good", |pack| pack.closed() == (false, true));
-    let mut pack = pack.reset(ResetCause::PowerOn);
-    pack.throughout(secs(60), "after a reset too", |pack| !pack.command.charge.is_closed());
-    assert!(pack.has(Alarm::DeepDischarge));
-    pack.request(Request::ClearPermanent).unwrap();
-    pack.until(secs(10), "cleared", |pack| pack.closed() == (true, true));
+    for (chemistry, limit) in [(Chemistry::LiIon, 2_000), (Chemistry::LiFePo4, 2_000), (Chemistry::Lto, 1_000)] {
+        let mut pack = Setup::of(chemistry, Profile::Default).started();
+        let sound = pack.cells.clone();
+        pack.cell(2, mv(limit));
+        pack.expect_never(Alarm::DeepDischarge, secs(9));
+        pack.cell(2, just_below(mv(limit)));
+        pack.expect_trip(Alarm::DeepDischarge, secs(5));
+        pack.cells = sound;
+        pack.throughout(secs(600), "for good", |pack| pack.closed() == (false, true));
+        let mut pack = pack.reset(ResetCause::PowerOn);
+        pack.throughout(secs(60), "after a reset too", |pack| !pack.command.charge.is_closed());
+        assert!(pack.has(Alarm::DeepDischarge));
+        pack.request(Request::ClearPermanent).unwrap();
+        pack.until(secs(10), "cleared", |pack| pack.closed() == (true, true));
+    }
 }
 
 /// X14: a stack-confirmed cell above 4.40 / 4.00 / 3.00 V for 5 s locks the pack for good.

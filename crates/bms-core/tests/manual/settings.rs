@@ -4,10 +4,10 @@ use bms_core::bms::Request;
 use bms_core::command::Beep;
 use bms_core::config::{Chemistry, Config, Model, PARAMETERS, ParameterId, Profile, Rule, Scope, Violation};
 use bms_core::event::EventKind;
-use bms_core::measurement::Reading;
+use bms_core::measurement::{Cells, Group, Input, Reading, Sample, Temperatures};
 use bms_core::protection::Alarm;
 use bms_core::time::secs;
-use bms_core::units::{Current, ah, amps, ma, mohm, mv, uv};
+use bms_core::units::{Current, ah, amps, deg_c, ma, mohm, mv, uv};
 
 use crate::harness::{PROFILES, Pack, Setup};
 
@@ -136,6 +136,66 @@ fn a_change_takes_effect_at_once() {
     pack.step();
     assert_eq!(pack.closed(), (true, false));
     assert!(pack.saw(|event| *event == EventKind::ParameterChanged { parameter: P::CellUndervoltageProtection }));
+}
+
+/// S04: whatever is changed at run time is what counts from the next step on.
+#[test]
+fn changed_limits_count_from_the_next_step() {
+    let both = (true, true);
+    let cases: [(P, i32, fn(&mut Pack), (bool, bool)); 8] = [
+        (P::CellOvervoltageProtection, 3_550_000, |pack| pack.cell(3, mv(3_560)), (false, true)),
+        (P::CellUndervoltageProtection, 2_850_000, |pack| pack.cell(3, mv(2_840)), (true, false)),
+        (P::ChargeOvertemperatureProtection, 560, |pack| pack.battery(570), (false, true)),
+        (P::DischargeOvertemperatureProtection, 560, |pack| pack.battery(570), (true, false)),
+        (P::ChargeUndertemperatureProtection, 40, |pack| pack.battery(30), (false, true)),
+        (P::DischargeOvercurrentProtection, 50_000, |pack| pack.current = amps(-60), (true, false)),
+        (P::ChargeOvercurrentProtection, 50_000, |pack| pack.current = amps(60), (false, true)),
+        (P::PackOvervoltageProtection, 0, |pack| pack.all_cells(mv(3_590)), both),
+    ];
+    for (parameter, value, cause, open) in cases {
+        let mut pack = Setup::new(Profile::Manual).started();
+        cause(&mut pack);
+        pack.throughout(secs(29), "within the old limit", |pack| pack.closed() == both);
+        pack.current = Current::ZERO;
+        pack.step();
+        pack.set(parameter, value).unwrap();
+        cause(&mut pack);
+        pack.until(secs(32), "beyond the new one", |pack| pack.closed() == open);
+    }
+}
+
+/// S04 P16: a refusal gives the reason in words, with the parameters that it concerns.
+#[test]
+fn a_refusal_names_its_reason() {
+    let mut pack = Setup::new(Profile::Default).started();
+    let mut reason = |parameter, value| pack.set(parameter, value).unwrap_err().to_string();
+    let order = reason(P::CellUndervoltageProtection, 2_900_000);
+    assert!(order.contains("cell_undervoltage_protection") && order.contains("cell_undervoltage_recovery"), "{order}");
+    let range = reason(P::CellUndervoltageProtection, 4_350_001);
+    assert!(range.contains("1.2") && range.contains("4.35"), "{range}");
+    assert!(reason(P::MosOvertemperatureProtection, 800).contains("mos_overtemperature_protection"));
+    assert!(reason(P::BalanceCurrent, 2_001).contains("balance_current"));
+}
+
+/// S02 S04 P18: more cells than the buffers hold are refused; a core that is built too small never closes.
+#[test]
+fn a_core_that_is_too_small_stays_open() {
+    let config = Config::lifepo4(16).with_charge_limit(amps(50), secs(30)).with_discharge_limit(amps(50), secs(30));
+    let mut pack = Setup::from_config(config).started();
+    assert!(pack.set(P::CellCount, 25).is_err());
+    assert_eq!(pack.config().cell_count(), 16);
+    let mut small = bms_core::Bms::<8>::with_capacity(config.validated());
+    for count in 1..100 {
+        let at = bms_core::time::Instant::from_millis(count * 100);
+        let mut sample = Sample::<8>::new();
+        sample.cells = Group::at(at, Cells::from_voltages(&[mv(3_300); 16]));
+        sample.current = Group::at(at, Current::ZERO);
+        let mos = Reading::Valid(deg_c(25));
+        sample.temperatures = Group::at(at, Temperatures { mos, ..Temperatures::default() });
+        sample.stack = Group::at(at, mv(52_800));
+        let command = small.step(at, Input::Sample(&sample));
+        assert!(!command.charge.is_closed() && !command.discharge.is_closed());
+    }
 }
 
 /// S04: a whole set is taken or refused as one.

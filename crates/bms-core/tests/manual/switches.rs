@@ -370,6 +370,14 @@ fn an_excessive_terminal_voltage_refuses_closing() {
     assert!(pack.has(Alarm::TerminalMismatch));
 }
 
+/// X19 N01: exactly n × OVP + 5 V is within.
+#[test]
+fn the_highest_allowed_terminal_voltage_closes() {
+    let mut pack = precharging();
+    pack.terminal = Line::At(mv(16 * 3_600 + 5_000));
+    pack.until(secs(5), "within", |pack| pack.closed() == (true, true));
+}
+
 /// X21: an emergency stop opens every energy path in one step from any state; power and fuse are not touched.
 #[test]
 fn an_emergency_stop_opens_everything() {

@@ -239,6 +239,16 @@ fn every_cell_count_is_protected() {
     }
 }
 
+/// D03: the delays, 0–10 s for over-voltage and 0–60 s for under-voltage, 0.5 s by default, none in the manual (N06).
+#[test]
+fn voltage_delays_have_their_ranges() {
+    for (parameter, longest) in [(P::CellOvervoltageDelay, 10_000), (P::CellUndervoltageDelay, 60_000)] {
+        let row = parameter.info();
+        assert_eq!((row.minimum, row.maximum, row.defaults), (0, longest, [500; 3]));
+        assert_eq!(row.manual_profile, Some(0));
+    }
+}
+
 /// P05 D31: the four voltages are adjustable over 1.2 … 4.35 V, and no further.
 #[test]
 fn the_cell_voltages_have_the_range_of_the_manual() {

@@ -9,7 +9,7 @@ use bms_core::protection::Alarm;
 use bms_core::time::secs;
 use bms_core::units::{Current, Voltage, ah, amps, deg_c, ma, mohm, mv};
 
-use crate::harness::{Line, PROFILES, Pack, Presence, Setup, just_above, just_below, tenths};
+use crate::harness::{Act, Line, PROFILES, Pack, Presence, Setup, just_above, just_below, tenths};
 
 use ParameterId as P;
 
@@ -291,7 +291,7 @@ fn loud_scans_do_not_choose_the_cells() {
 /// D27: sensor, wire, short-circuit and temperature alarms stop it; over-current does not.
 #[test]
 fn alarms_that_stop_balancing() {
-    let stopping: [(Alarm, fn(&mut Pack)); 7] = [
+    let stopping: [(Alarm, Act); 7] = [
         (Alarm::ShortCircuit, |pack| pack.short = true),
         (Alarm::MosOvertemperature, |pack| pack.mos = tenths(751)),
         (Alarm::ChargeOvertemperature, |pack| pack.battery(601)),

@@ -7,7 +7,7 @@ use bms_core::snapshot::ResetCause;
 use bms_core::time::secs;
 use bms_core::units::{ah, amps, mv, uv};
 
-use crate::harness::{Line, Pack, Setup, just_above, just_below, tenths};
+use crate::harness::{Act, Line, Setup, just_above, just_below, tenths};
 
 use ParameterId as P;
 
@@ -63,7 +63,7 @@ fn spreads_warn_and_trip_only_when_set() {
     let base =
         Setup::new(Profile::Default).set(P::CellSpreadProtection, 200_000).set(P::TemperatureSpreadProtection, 100);
     for (alarm, change) in [
-        (Alarm::CellSpread, (|pack| pack.cell(5, mv(3_099))) as fn(&mut Pack)),
+        (Alarm::CellSpread, (|pack| pack.cell(5, mv(3_099))) as Act),
         (Alarm::TemperatureSpread, |pack| pack.t2 = tenths(351)),
     ] {
         let mut pack = base.started();
@@ -79,7 +79,7 @@ fn spreads_warn_and_trip_only_when_set() {
 /// X09: a warning before each trip; it inhibits nothing, and its margin can be set or switched off.
 #[test]
 fn warnings_come_before_trips() {
-    let cases: [(Alarm, fn(&mut Pack), fn(&mut Pack)); 7] = [
+    let cases: [(Alarm, Act, Act); 7] = [
         (Alarm::CellUndervoltageWarning, |pack| pack.all_cells(mv(2_751)), |pack| pack.all_cells(mv(2_749))),
         (Alarm::CellOvervoltageWarning, |pack| pack.all_cells(mv(3_549)), |pack| pack.all_cells(mv(3_551))),
         (Alarm::ChargeCurrentWarning, |pack| pack.current = amps(189), |pack| pack.current = amps(191)),

@@ -22,6 +22,9 @@ pub use crate::setup::{Setup, rates};
 
 pub const PROFILES: [Profile; 2] = [Profile::Manual, Profile::Default];
 
+/// Something that happens to a pack.
+pub type Act = fn(&mut Pack);
+
 /// How a group of readings arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {

@@ -6,7 +6,7 @@ use bms_core::protection::Alarm;
 use bms_core::time::{Duration, secs};
 use bms_core::units::{amps, ma, mv};
 
-use crate::harness::{PROFILES, Pack, Presence, Setup, tenths};
+use crate::harness::{Act, PROFILES, Pack, Presence, Setup, tenths};
 
 use ParameterId as P;
 
@@ -216,7 +216,7 @@ fn the_heater_expires_by_itself() {
 /// H01 X21: every alarm against the heater and an emergency stop switch it off.
 #[test]
 fn alarms_switch_the_heater_off() {
-    let causes: [fn(&mut Pack); 5] = [
+    let causes: [Act; 5] = [
         |pack| pack.short = true,
         |pack| pack.mos = tenths(800),
         |pack| pack.cells_group = Presence::Failed,

@@ -9,7 +9,7 @@ use bms_core::protection::Alarm;
 use bms_core::time::secs;
 use bms_core::units::{Current, ah, amps, deg_c, ma, mohm, mv, uv};
 
-use crate::harness::{PROFILES, Pack, Setup};
+use crate::harness::{Act, PROFILES, Pack, Setup};
 
 use ParameterId as P;
 
@@ -142,7 +142,7 @@ fn a_change_takes_effect_at_once() {
 #[test]
 fn changed_limits_count_from_the_next_step() {
     let both = (true, true);
-    let cases: [(P, i32, fn(&mut Pack), (bool, bool)); 8] = [
+    let cases: [(P, i32, Act, (bool, bool)); 8] = [
         (P::CellOvervoltageProtection, 3_550_000, |pack| pack.cell(3, mv(3_560)), (false, true)),
         (P::CellUndervoltageProtection, 2_850_000, |pack| pack.cell(3, mv(2_840)), (true, false)),
         (P::ChargeOvertemperatureProtection, 560, |pack| pack.battery(570), (false, true)),

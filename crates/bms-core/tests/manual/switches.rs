@@ -8,7 +8,7 @@ use bms_core::snapshot::ResetCause;
 use bms_core::time::{Duration, Instant, ms, secs};
 use bms_core::units::{Current, Voltage, amps, ma, mv};
 
-use crate::harness::{Line, PROFILES, Pack, Setup, tenths};
+use crate::harness::{Act, Line, PROFILES, Pack, Setup, tenths};
 
 use ParameterId as P;
 
@@ -187,7 +187,7 @@ fn switches_that_do_not_conduct_warn() {
 /// X12 N01: a switch held open by a cell-voltage or one-direction temperature alarm closes while the opposite current exceeds 5 A.
 #[test]
 fn the_body_diode_is_bypassed() {
-    let cases: [(fn(&mut Pack), i32, (bool, bool)); 4] = [
+    let cases: [(Act, i32, (bool, bool)); 4] = [
         (|pack| pack.cell(3, mv(2_690)), 1, (true, false)),
         (|pack| pack.cell(3, mv(3_610)), -1, (false, true)),
         (|pack| pack.battery(-10), -1, (false, true)),

@@ -9,7 +9,7 @@ use bms_core::protection::Alarm;
 use bms_core::time::{Duration, secs};
 use bms_core::units::{amps, deg_c, ma, mv, uv};
 
-use crate::harness::{Line, PROFILES, Pack, Presence, Setup, just_above, just_below, rates};
+use crate::harness::{Act, Line, PROFILES, Presence, Setup, just_above, just_below, rates};
 
 use ParameterId as P;
 
@@ -163,7 +163,7 @@ fn a_violation_that_moves_to_another_cell_goes_on() {
 /// N02 F7: missing, failed and invalid readings do not end a pending delay; it still trips on time.
 #[test]
 fn a_gap_does_not_end_a_pending_delay() {
-    let gaps: [fn(&mut Pack); 5] = [
+    let gaps: [Act; 5] = [
         |pack| {
             pack.cells_group = Presence::NotMeasured;
             pack.step();

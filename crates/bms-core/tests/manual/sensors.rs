@@ -1,9 +1,9 @@
 //! Trust in the measurements: X01–X04, D16.
 
 use bms_core::config::{Chemistry, ParameterId, Profile, SensorPolicy, Warning};
-use bms_core::measurement::Reading;
+use bms_core::measurement::{Group, Reading};
 use bms_core::protection::Alarm;
-use bms_core::time::{Duration, ms, secs};
+use bms_core::time::{Duration, Instant, ms, secs};
 use bms_core::units::mv;
 
 use crate::harness::{Line, PROFILES, Pack, Presence, Setup, rates, tenths};
@@ -87,6 +87,41 @@ fn a_repeated_sample_goes_stale() {
     }
     assert_eq!(pack.closed(), (false, false));
     assert!(pack.has(Alarm::CellDataLost) && pack.has(Alarm::CurrentDataLost));
+}
+
+/// X01: repeated, older and future time stamps are no measurements, for each group on its own.
+#[test]
+fn only_new_measurements_count() {
+    // What the stamp of the group is, from now and from the last good one.
+    let stamps: [fn(Instant, Instant) -> Instant; 3] =
+        [|_, last| last, |_, last| last.before(ms(50)), |now, _| now.after(ms(1))];
+    for stamp in stamps {
+        for (channel, (_, alarm, stale)) in CHANNELS.into_iter().enumerate() {
+            let mut pack = Setup::new(Profile::Default).started();
+            let last = pack.now;
+            while pack.now.since(last) < ms(stale(100)) {
+                assert!(!pack.has(alarm));
+                pack.sleep(ms(100));
+                let mut sample = pack.sample();
+                let at = stamp(pack.now, last);
+                match channel {
+                    0 => sample.cells = restamped(sample.cells, at),
+                    1 => sample.current = restamped(sample.current, at),
+                    _ => sample.temperatures = restamped(sample.temperatures, at),
+                }
+                pack.step_with(&sample);
+            }
+            assert!(pack.has(alarm), "{alarm}");
+            assert_eq!(pack.closed(), (false, false));
+        }
+    }
+}
+
+fn restamped<T>(group: Group<T>, at: Instant) -> Group<T> {
+    match group {
+        Group::Measured { value, .. } => Group::at(at, value),
+        other => other,
+    }
 }
 
 /// X01: one invalid cell is lost cell data; the others do not make up for it (F3, F7).

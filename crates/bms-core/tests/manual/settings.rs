@@ -198,6 +198,39 @@ fn a_core_that_is_too_small_stays_open() {
     }
 }
 
+/// P02 P04 P12 P13 P14 P15 P16 D04 X13 X14: each pair must keep its order; equal is wrong too, except for the balance stop.
+#[test]
+fn pairs_must_keep_their_order() {
+    let pairs = [
+        (P::AutoShutdownVoltage, P::CellUndervoltageProtection),
+        (P::CellUndervoltageProtection, P::CellUndervoltageRecovery),
+        (P::CellUndervoltageRecovery, P::CellOvervoltageRecovery),
+        (P::CellOvervoltageRecovery, P::CellOvervoltageProtection),
+        (P::NeverChargeVoltage, P::CellUndervoltageProtection),
+        (P::CellOvervoltageProtection, P::AbuseVoltage),
+        (P::ChargeOvertemperatureRecovery, P::ChargeOvertemperatureProtection),
+        (P::DischargeOvertemperatureRecovery, P::DischargeOvertemperatureProtection),
+        (P::ChargeUndertemperatureProtection, P::ChargeUndertemperatureRecovery),
+        (P::DischargeUndertemperatureProtection, P::DischargeUndertemperatureRecovery),
+        (P::MosOvertemperatureRecovery, P::MosOvertemperatureProtection),
+    ];
+    for chemistry in Chemistry::ALL {
+        let config = Setup::of(chemistry, Profile::Default).config;
+        let order = |lower, upper, value| {
+            let violations = config.with(lower, value).validate().err();
+            violations.is_some_and(|found| found.iter().any(|found| found == Violation::Order { lower, upper }))
+        };
+        for (lower, upper) in pairs {
+            let limit = config.get(upper);
+            assert!(order(lower, upper, limit), "{} = {}", lower.info().name, upper.info().name);
+            assert!(order(lower, upper, limit + 1) && !order(lower, upper, limit - 1));
+        }
+        let trigger = config.get(P::BalanceTrigger);
+        assert!(!order(P::BalanceStop, P::BalanceTrigger, trigger));
+        assert!(order(P::BalanceStop, P::BalanceTrigger, trigger + 1));
+    }
+}
+
 /// S04: a whole set is taken or refused as one.
 #[test]
 fn a_whole_set_is_taken_as_one() {

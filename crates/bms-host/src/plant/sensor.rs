@@ -1,0 +1,147 @@
+//! What stands between the truth and a reading.
+
+use rand_core::Rng;
+use rand_pcg::Pcg64Mcg;
+
+/// The error of one measuring channel. A reading is `true × gain + offset + bias + noise`, then rounded to the quantum
+/// and refused beyond the range.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SensorError {
+    /// Standard deviation of the noise, in the channel's unit (V, A, °C).
+    pub noise: f64,
+    /// Standard deviation of a constant error that differs from channel to channel, drawn once from the seed.
+    pub bias: f64,
+    /// Factor, 1 is right.
+    pub gain: f64,
+    /// Constant error of every channel of the kind.
+    pub offset: f64,
+    /// Step of the converter; 0: none.
+    pub quantum: f64,
+}
+
+impl Default for SensorError {
+    fn default() -> Self {
+        Self { noise: 0.0, bias: 0.0, gain: 1.0, offset: 0.0, quantum: 0.0 }
+    }
+}
+
+impl SensorError {
+    /// A perfect channel.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+    /// Only noise of this standard deviation.
+    #[must_use]
+    pub fn noise(sigma: f64) -> Self {
+        Self { noise: sigma, ..Self::default() }
+    }
+    #[inline]
+    pub(super) fn read(&self, truth: f64, bias: f64, random: &mut Pcg64Mcg) -> f64 {
+        let mut value = truth * self.gain + self.offset + bias;
+        if self.noise > 0.0 {
+            value += self.noise * normal(random);
+        }
+        if self.quantum > 0.0 {
+            value = ((value / self.quantum).round()) * self.quantum;
+        }
+        value
+    }
+}
+
+/// The errors of all kinds of channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SensorErrors {
+    /// Cell voltages, V.
+    pub cell: SensorError,
+    /// Current, A.
+    pub current: SensorError,
+    /// Stack and terminal voltage, V.
+    pub stack: SensorError,
+    /// Temperatures, °C.
+    pub temperature: SensorError,
+}
+
+impl SensorErrors {
+    /// What a decent front end does: ±0.4 mV noise and ±0.8 mV bias on cells, 20 mA noise on current, 0.1 °C steps.
+    #[must_use]
+    pub fn realistic() -> Self {
+        Self {
+            cell: SensorError { noise: 0.000_4, bias: 0.000_8, ..SensorError::default() },
+            current: SensorError { noise: 0.02, offset: 0.005, gain: 1.001, ..SensorError::default() },
+            stack: SensorError { noise: 0.005, bias: 0.01, ..SensorError::default() },
+            temperature: SensorError { noise: 0.05, bias: 0.3, quantum: 0.1, ..SensorError::default() },
+        }
+    }
+}
+
+/// What a temperature input is connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Thermistor {
+    /// A good sensor.
+    Fitted,
+    /// A broken wire: `Invalid`.
+    Open,
+    /// A short: far beyond every plausible temperature.
+    Shorted,
+    /// There is none: `NotMeasured`.
+    #[default]
+    NotFitted,
+}
+
+/// What a shorted thermistor reads, °C.
+pub(super) const SHORTED_DEGREES: f64 = 150.0;
+
+/// Readings that are dictated instead of measured; `None` measures. In V, A and °C.
+///
+/// This is how an open-loop scenario drives the core: current and cells are simply what the sensors show.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dictated {
+    /// Current, positive charging.
+    pub current: Option<f64>,
+    /// Cells, cell 1 first; shorter is fine.
+    pub cells: Vec<Option<f64>>,
+    /// Battery temperatures, T1 first.
+    pub battery: [Option<f64>; bms_core::measurement::BATTERY_SENSORS],
+    /// Switch temperature.
+    pub mos: Option<f64>,
+    /// Stack voltage. With dictated cells and none here, it is their sum.
+    pub stack: Option<f64>,
+    /// Terminal voltage.
+    pub terminal: Option<f64>,
+}
+
+/// A nearly normal number with mean 0 and standard deviation 1: the sum of four even ones, so at most ±3.46.
+#[inline]
+pub(super) fn normal(random: &mut Pcg64Mcg) -> f64 {
+    let bits = random.next_u64();
+    let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
+    // Each has a variance of 65536²/12.
+    (sum as f64 - 131_070.0) * (1.0 / 37_837.2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn noise_has_the_stated_mean_and_deviation() {
+        let mut random = Pcg64Mcg::seed_from_u64(7);
+        let values: Vec<f64> = (0..100_000).map(|_| normal(&mut random)).collect();
+        let mean = values.iter().sum::<f64>() / 1e5;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 1e5;
+        assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+    }
+
+    #[test]
+    fn a_reading_has_gain_offset_bias_and_steps() {
+        let mut random = Pcg64Mcg::seed_from_u64(7);
+        let error = SensorError { gain: 1.1, offset: 0.5, quantum: 0.25, ..SensorError::none() };
+        assert_eq!(error.read(2.0, 0.02, &mut random), 2.75);
+        assert_eq!(SensorError::none().read(3.3, 0.0, &mut random), 3.3);
+    }
+}

@@ -174,7 +174,8 @@ impl Balancer {
             }
             Plan::Transfer { phase: Phase::Give, .. } => {
                 let joules: f64 = cells.iter().zip(self.currents).map(|(c, a)| c.voltage * a).sum::<f64>() * seconds;
-                let used = joules / self.spec.efficiency;
+                // The cell's voltage rises a little within the step that empties the store.
+                let used = (joules / self.spec.efficiency).min(ledger.stored);
                 ledger.given += joules;
                 ledger.stored -= used;
                 ledger.lost += used - joules;

@@ -118,6 +118,7 @@ const LTO: [(f64, f64); 14] = [
 ];
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -75,15 +75,22 @@ impl Load {
     pub fn is_connected(&self) -> bool {
         *self != Self::None
     }
-    /// Time until the current jumps next, seen from `since_us` after switching on.
+    /// Time until the current is another one, seen from `since_us` after switching on.
     pub(super) fn next_edge(&self, since_us: u64) -> Option<u64> {
-        let Self::Pulsed { period_ms, duty_permille, .. } = *self else {
-            return None;
-        };
-        let period = u64::from(period_ms.max(1)) * 1_000;
-        let on = period * u64::from(duty_permille.min(1_000)) / 1_000;
-        let phase = since_us % period;
-        Some(if phase < on { on - phase } else { period - phase })
+        match *self {
+            Self::Pulsed { period_ms, duty_permille, .. } => {
+                let period = u64::from(period_ms.max(1)) * 1_000;
+                let on = period * u64::from(duty_permille.min(1_000)) / 1_000;
+                let phase = since_us % period;
+                Some(if phase < on { on - phase } else { period - phase })
+            }
+            // Twenty steps a time constant, until nothing is left of the peak.
+            Self::Inrush { time_constant_ms, .. } => {
+                let time_constant = u64::from(time_constant_ms.max(1)) * 1_000;
+                (since_us < 20 * time_constant).then_some(time_constant / 20)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -192,6 +199,7 @@ impl Outside {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

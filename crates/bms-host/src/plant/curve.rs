@@ -56,6 +56,7 @@ fn interpolate(points: &[(f64, f64)], x: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -22,6 +22,8 @@ mod measure;
 mod sensor;
 mod spec;
 mod switch;
+#[cfg(test)]
+mod tests;
 mod thermal;
 mod wires;
 
@@ -239,9 +241,15 @@ impl Plant {
     }
     /// The pack current through the terminals and the terminal voltage of the step that begins now; sets the comparator.
     fn solve(&mut self) -> (f64, f64) {
-        let outside = self.outside();
         let ohms = self.ohms + (self.spec.switch_mohm + self.spec.busbar_mohm) * 1e-3;
-        let through = outside.through(self.paths, self.source, ohms);
+        let mut through = self.outside(self.source).through(self.paths, self.source, ohms);
+        if let Load::Power(_) = self.load {
+            // Its current depends on the voltage that it makes; this converges unless the pack cannot deliver it.
+            for _ in 0..4 {
+                let seen = through.map_or(self.source, |(_, terminal, _)| terminal);
+                through = self.outside(seen).through(self.paths, self.source, ohms);
+            }
+        }
         let closes = !self.conducting && through.is_some();
         self.conducting = through.is_some();
         let (current, terminal, diode) = through.unwrap_or((0.0, self.terminal, 0.0));
@@ -255,8 +263,8 @@ impl Plant {
         }
         (current, terminal)
     }
-    fn outside(&self) -> Outside {
-        let wanted = self.load.current(self.terminal, self.now - self.load_since);
+    fn outside(&self, terminal: f64) -> Outside {
+        let wanted = self.load.current(terminal, self.now - self.load_since);
         let short = self.short_circuit.map_or(0.0, |ohms| 1.0 / ohms.max(1e-5));
         Outside { charger: self.charger, load_current: wanted, conductance: self.load.conductance() + short }
     }
@@ -309,7 +317,7 @@ impl Plant {
     /// precharge current.
     fn relax_terminal(&mut self, seconds: f64) -> f64 {
         const LEAK: f64 = 1e-4;
-        let outside = self.outside();
+        let outside = self.outside(self.terminal);
         let path = match (self.precharge, self.spec.precharge_ohms) {
             (Expiring::On { .. }, Some(ohms)) if ohms > 0.0 && !self.fuse_blown => 1.0 / ohms,
             _ => 0.0,

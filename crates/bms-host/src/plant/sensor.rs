@@ -124,6 +124,7 @@ pub(super) fn normal(random: &mut Pcg64Mcg) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use rand_core::SeedableRng;

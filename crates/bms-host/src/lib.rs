@@ -1,5 +1,9 @@
 //! A simulated pack to run the core on.
 //!
 //! * [`plant`]: cells, wires, switches, balancer, charger, loads and heat in virtual time.
+//! * [`rig`]: plant and core together, advanced with one call.
+//! * [`fault`]: what can go wrong between them.
 
+pub mod fault;
 pub mod plant;
+pub mod rig;

@@ -80,7 +80,8 @@ impl Balancer {
     }
     /// Starts a plan, or refuses it and is off.
     pub(super) fn apply(&mut self, plan: &Plan, cells: &mut [Cell], wires: &Wires, now_us: u64) -> Result<(), ErrorKind> {
-        if *plan == self.plan {
+        if !plan.is_idle() && same_but_for_expiry(plan, &self.plan) && plan.until().is_some_and(|until| until.as_millis() * 1_000 > now_us) {
+            self.plan = *plan;
             return Ok(());
         }
         self.stop(cells, now_us);
@@ -215,6 +216,22 @@ impl Balancer {
         // Five time constants fit into the settling time.
         let since = (now_us - self.off_since) as f64 / (f64::from(self.spec.settle_ms) * 1e3);
         Some(self.drops.map(|drop| drop * (-5.0 * since).exp()))
+    }
+}
+
+/// Whether the second plan only runs to another time.
+fn same_but_for_expiry(a: &Plan, b: &Plan) -> bool {
+    match (*a, *b) {
+        (
+            Plan::Transfer { source: s1, destination: d1, phase: p1, current: c1, .. },
+            Plan::Transfer { source: s2, destination: d2, phase: p2, current: c2, .. },
+        ) => (s1, d1, p1, c1) == (s2, d2, p2, c2),
+        (Plan::Bleed { mask: m1, .. }, Plan::Bleed { mask: m2, .. }) => m1 == m2,
+        (
+            Plan::Shuttle { source: s1, destination: d1, current: c1, .. },
+            Plan::Shuttle { source: s2, destination: d2, current: c2, .. },
+        ) => (s1, d1, c1) == (s2, d2, c2),
+        _ => false,
     }
 }
 

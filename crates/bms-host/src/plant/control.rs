@@ -253,6 +253,11 @@ impl Plant {
     pub fn balance_current(&self) -> f64 {
         self.balancer.reported_current()
     }
+    /// Whether the balancer is off and settled, so that readings are free of its drops.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.balancer.quiet(self.now)
+    }
     /// Energy that the balancer moved.
     #[must_use]
     pub const fn balance_ledger(&self) -> BalanceLedger {

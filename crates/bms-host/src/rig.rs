@@ -1,0 +1,403 @@
+//! Plant and core together, advanced through virtual time with one call.
+//!
+//! ```
+//! use bms_core::prelude::*;
+//! use bms_host::plant::{Load, PackSpec};
+//! use bms_host::rig::Rig;
+//!
+//! const PACK: ValidConfig =
+//!     const { Config::lifepo4(16).with_model(Model::B2a24s15p).with_capacity(ah(280)).validated() };
+//! let mut spec = PackSpec::new(Chemistry::LiFePo4, 16);
+//! spec.capacity_ah = 280.0;
+//! let mut rig = Rig::new(PACK, &spec)?;
+//! rig.run_for(secs(2));
+//! assert_eq!(rig.bms().command().discharge, Switch::Closed);
+//! rig.plant_mut().set_load(Load::Current(500.0));
+//! rig.run_for(secs(2));
+//! assert_eq!(rig.bms().command().discharge, Switch::Open);
+//! # Ok::<(), bms_host::plant::ImpossiblePack>(())
+//! ```
+
+use std::collections::VecDeque;
+
+use bms_core::Bms;
+use bms_core::balancing::{ManualRule, Strategy};
+use bms_core::command::{Command, ScanMode};
+use bms_core::config::{BoardDefinition, SensorPolicy, ValidConfig};
+use bms_core::estimation::{CoulombCounter, Estimator};
+use bms_core::event::{Event, EventKind};
+use bms_core::measurement::{Input, Sample};
+use bms_core::port::ErrorKind;
+use bms_core::snapshot::{ResetCause, Snapshot, Stored};
+use bms_core::time::{Duration, Instant};
+use rand_core::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use crate::fault::{Delivery, FaultList, Output, SampleFaults, Write};
+use crate::plant::{Channels, ImpossiblePack, PackSpec, Plant, Thermistor};
+
+/// When what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Time between two steps.
+    pub period: Duration,
+    /// Each step comes up to this much later, evenly, from the rig's seed.
+    pub jitter: Duration,
+    /// Cells and stack voltage are measured in every such step.
+    pub cells_every: u32,
+    /// Temperatures are measured in every such step.
+    pub temperatures_every: u32,
+}
+
+impl Default for Schedule {
+    /// Ten steps a second, temperatures once a second.
+    fn default() -> Self {
+        Self { period: Duration::from_millis(100), jitter: Duration::ZERO, cells_every: 1, temperatures_every: 10 }
+    }
+}
+
+impl Schedule {
+    /// Everything in every step of this length.
+    #[must_use]
+    pub const fn every(period: Duration) -> Self {
+        Self { period, jitter: Duration::ZERO, cells_every: 1, temperatures_every: 1 }
+    }
+}
+
+/// What the core was given in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// A sample: [`Rig::sample`].
+    Sample,
+    /// A failed sampler.
+    Lost(ErrorKind),
+    /// Only time.
+    Tick,
+    /// Nothing: the board has no power.
+    Unpowered,
+}
+
+/// A pack and the core that protects it, without ports in between: the fast path.
+///
+/// Ports, drivers and executors are exercised by `DriverRig`.
+#[derive(Clone, Debug)]
+pub struct Rig<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
+    plant: Plant,
+    bms: Bms<N, E, S>,
+    /// As built, for resets.
+    fresh: Bms<N, E, S>,
+    faults: FaultList,
+    sample_faults: SampleFaults<N>,
+    schedule: Schedule,
+    random: Pcg64Mcg,
+    steps: u64,
+    sample: Sample<N>,
+    given: Given,
+    open_loop: bool,
+    events: VecDeque<Event>,
+    /// What the store holds.
+    stored: Option<Snapshot>,
+    slow: VecDeque<(Instant, Command)>,
+}
+
+impl Rig {
+    /// A pack of up to 24 cells with the default estimator and balancing strategy; a new board, powered on.
+    ///
+    /// # Errors
+    /// The pack is impossible.
+    pub fn new(config: ValidConfig, spec: &PackSpec) -> Result<Self, ImpossiblePack> {
+        Self::with_bms(Bms::new(config), spec)
+    }
+}
+
+impl<const N: usize> Rig<N> {
+    /// The same with room for `N` cells.
+    ///
+    /// # Errors
+    /// The pack is impossible.
+    pub fn with_capacity(config: ValidConfig, spec: &PackSpec) -> Result<Self, ImpossiblePack> {
+        Self::with_bms(Bms::<N>::with_capacity(config), spec)
+    }
+}
+
+impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
+    /// A pack with a core of your own, which has not stepped yet.
+    ///
+    /// # Errors
+    /// The pack is impossible.
+    pub fn with_bms(mut bms: Bms<N, E, S>, spec: &PackSpec) -> Result<Self, ImpossiblePack> {
+        let plant = Plant::new(spec)?;
+        bms.set_balancer(plant.balancer_capabilities());
+        let fresh = bms.clone();
+        bms.restore(Stored::Nothing, ResetCause::PowerOn);
+        Ok(Self {
+            plant,
+            bms,
+            fresh,
+            faults: FaultList::new(),
+            sample_faults: SampleFaults::new(spec.seed),
+            schedule: Schedule::default(),
+            random: Pcg64Mcg::seed_from_u64(spec.seed ^ 0x0071_7365),
+            steps: 0,
+            sample: Sample::new(),
+            given: Given::Tick,
+            open_loop: false,
+            events: VecDeque::new(),
+            stored: None,
+            slow: VecDeque::new(),
+        })
+    }
+    /// The same rig with another schedule.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+    /// Open loop: the plant stands still, readings are what [`Plant::dictated`] says.
+    pub fn set_open_loop(&mut self, open_loop: bool) {
+        self.open_loop = open_loop;
+    }
+    /// Virtual time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.plant.now()
+    }
+    /// The pack: its truth.
+    #[must_use]
+    pub const fn plant(&self) -> &Plant {
+        &self.plant
+    }
+    /// The pack, to act on.
+    pub const fn plant_mut(&mut self) -> &mut Plant {
+        &mut self.plant
+    }
+    /// The core.
+    #[must_use]
+    pub const fn bms(&self) -> &Bms<N, E, S> {
+        &self.bms
+    }
+    /// The core, for requests and changes.
+    pub const fn bms_mut(&mut self) -> &mut Bms<N, E, S> {
+        &mut self.bms
+    }
+    /// The faults to inject.
+    pub const fn faults(&mut self) -> &mut FaultList {
+        &mut self.faults
+    }
+    /// What was measured for the last step, faults included; meaningful if [`Rig::given`] says so.
+    #[must_use]
+    pub const fn sample(&self) -> &Sample<N> {
+        &self.sample
+    }
+    /// What the core was given in the last step.
+    #[must_use]
+    pub const fn given(&self) -> Given {
+        self.given
+    }
+    /// The events since the last call, oldest first.
+    pub fn take_events(&mut self) -> impl Iterator<Item = Event> + '_ {
+        self.events.drain(..)
+    }
+    /// Steps until this much time has passed.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now().after(duration);
+        while self.now() < end {
+            self.step();
+        }
+    }
+    /// Steps until the condition holds; `None` if it did not within the time, else when it did.
+    pub fn run_until(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> Option<Instant> {
+        let end = self.now().after(limit);
+        while self.now() < end {
+            self.step();
+            if condition(self) {
+                return Some(self.now());
+            }
+        }
+        None
+    }
+
+    /// Lets one period pass, measures, steps the core and carries out its command.
+    pub fn step(&mut self) -> Command {
+        let length = self.next_length();
+        if self.open_loop {
+            self.plant.skip(length);
+        } else {
+            self.plant.advance(length);
+        }
+        if self.plant.take_brown_out() {
+            self.reset(ResetCause::BrownOut);
+        }
+        self.follow_supply();
+        if !self.plant.powered() {
+            return Command::SAFE;
+        }
+        let channels = self.channels();
+        self.plant.measure(channels, &mut self.sample);
+        let now = self.now();
+        self.given = match self.sample_faults.apply(&self.faults, now, &mut self.sample) {
+            Delivery::Delivered => Given::Sample,
+            Delivery::Failed(kind) => Given::Lost(kind),
+            Delivery::Nothing => Given::Tick,
+        };
+        let input = match self.given {
+            Given::Sample => Input::Sample(&self.sample),
+            Given::Lost(kind) => Input::Lost(kind),
+            Given::Tick | Given::Unpowered => Input::Tick,
+        };
+        let command = self.bms.step(now, input);
+        let result = self.apply(&command, now);
+        self.bms.output_result(result);
+        self.collect_events();
+        self.steps += 1;
+        command
+    }
+    fn next_length(&mut self) -> Duration {
+        let jitter = self.schedule.jitter.as_millis();
+        if jitter == 0 {
+            return self.schedule.period;
+        }
+        let late = self.random.next_u32() % (jitter + 1);
+        self.schedule.period.plus(Duration::from_millis(late))
+    }
+    /// What is due in this step.
+    fn channels(&self) -> Channels {
+        let due = |every: u32| self.steps.is_multiple_of(u64::from(every.max(1)));
+        let wants_quiet = self.bms.command().scan == ScanMode::Quiet;
+        let cells = due(self.schedule.cells_every) && (!wants_quiet || self.plant.is_quiet());
+        Channels { cells, stack: cells, temperatures: due(self.schedule.temperatures_every), ..Channels::ALL }
+    }
+    fn apply(&mut self, command: &Command, now: Instant) -> Result<(), ErrorKind> {
+        if self.faults.is_empty() {
+            return apply(&mut self.plant, command, |_| true);
+        }
+        let mut failed = None;
+        let mut slow = false;
+        let faults = &self.faults;
+        let result = apply(&mut self.plant, command, |output| match faults.write(output, now) {
+            Write::Done => true,
+            Write::Fails(kind) => {
+                failed = failed.or(Some(kind));
+                false
+            }
+            Write::Ignored => false,
+            Write::Slow(by) => {
+                if !slow {
+                    self.slow.push_back((now.after(by), *command));
+                }
+                slow = true;
+                false
+            }
+        });
+        while let Some((at, late)) = self.slow.front().copied() {
+            if at > now {
+                break;
+            }
+            self.slow.pop_front();
+            // What came too late is carried out for the slow outputs only.
+            let _ = apply(&mut self.plant, &late, |output| matches!(faults.write(output, now), Write::Slow(_)));
+        }
+        failed.map_or(result, Err)
+    }
+    fn collect_events(&mut self) {
+        while let Some(event) = self.bms.poll_event() {
+            match event.kind {
+                EventKind::ShuttingDown => {
+                    self.stored = Some(self.bms.snapshot());
+                    self.bms.snapshot_stored();
+                }
+                EventKind::Raised { .. } | EventKind::Cleared { .. } => self.stored = Some(self.bms.snapshot()),
+                _ => {}
+            }
+            self.events.push_back(event);
+        }
+    }
+    /// A board whose supply is gone steps no more; one that is woken starts anew.
+    fn follow_supply(&mut self) {
+        if !self.plant.powered() {
+            self.given = Given::Unpowered;
+        } else if self.given == Given::Unpowered {
+            self.given = Given::Tick;
+            self.restart(self.stored, ResetCause::PowerOn);
+        }
+    }
+    /// Resets the firmware: outputs off, a new core with what the store holds. The store is as new as the last alarm or
+    /// shutdown; counters are taken as stored just now.
+    pub fn reset(&mut self, cause: ResetCause) {
+        self.plant.reset_outputs();
+        self.restart(Some(self.bms.snapshot()), cause);
+    }
+    /// Resets the firmware with a store of your choice.
+    pub fn reset_with(&mut self, stored: Stored, cause: ResetCause) {
+        self.plant.reset_outputs();
+        let config = *self.bms.config();
+        self.bms = self.fresh.clone();
+        if *self.bms.config() != config {
+            // The configuration was accepted before, so it is again.
+            let _ = self.bms.reconfigure(config);
+        }
+        self.bms.restore(stored, cause);
+        self.slow.clear();
+    }
+    fn restart(&mut self, snapshot: Option<Snapshot>, cause: ResetCause) {
+        self.reset_with(snapshot.map_or(Stored::Nothing, Stored::Snapshot), cause);
+    }
+}
+
+/// Carries a command out on the plant, in the driver's order, as far as `allowed`.
+pub(crate) fn apply(
+    plant: &mut Plant,
+    command: &Command,
+    mut allowed: impl FnMut(Output) -> bool,
+) -> Result<(), ErrorKind> {
+    let mut result = Ok(());
+    if allowed(Output::Switches) {
+        plant.drive(command.charge, command.discharge, command.clear_latch);
+    }
+    if allowed(Output::Precharge) {
+        plant.precharge(command.precharge);
+    }
+    if allowed(Output::Balancer) {
+        result = plant.balance(&command.balance);
+    }
+    if allowed(Output::Heater) {
+        plant.heat(command.heater);
+    }
+    if allowed(Output::LastResort) {
+        plant.fire(command.last_resort);
+    }
+    if allowed(Output::Power) {
+        plant.power(command.power);
+    }
+    result
+}
+
+/// The pack that a configuration describes: chemistry, cells, capacity, board; everything else as in [`PackSpec::new`].
+#[must_use]
+pub fn pack_for(config: &ValidConfig) -> PackSpec {
+    let mut spec = PackSpec::new(config.chemistry(), config.cell_count());
+    spec.capacity_ah = config.capacity().as_milliamp_hours() as f64 * 1e-3;
+    let board: &BoardDefinition = config.board();
+    spec.topology = board.topology;
+    spec.stack_voltage = board.stack_voltage;
+    spec.terminal_voltage = board.terminal_voltage;
+    spec.precharge_ohms = board.precharge.then_some(30.0);
+    let ohms = f64::from(config.get(bms_core::config::ParameterId::HeaterResistance)) * 1e-6;
+    spec.heater_ohms = (ohms > 0.0).then_some(ohms);
+    spec.heater_from_battery = config.flag(bms_core::config::ParameterId::HeaterFromBattery);
+    for (thermistor, policy) in spec.thermistors.iter_mut().zip(board.sensors) {
+        *thermistor =
+            if policy == SensorPolicy::NotFitted { Thermistor::NotFitted } else { Thermistor::Fitted };
+    }
+    if let Some(ratings) = config.model().map(|model| model.ratings()) {
+        spec.comparator.0 = f64::from(ratings.maximum_discharge.as_milliamps()) * 2e-3;
+        spec.current_range = f64::from(ratings.maximum_discharge.as_milliamps()) * 1.5e-3;
+        spec.balancer.maximum_current = f64::from(ratings.balance.as_milliamps()) * 1e-3;
+        spec.balancer.store_joules = spec.balancer.maximum_current * 42.0;
+        if let Some(resistance) = ratings.resistance {
+            spec.switch_mohm = f64::from(resistance.as_microohms()) * 1e-3;
+        }
+    }
+    spec.supply_minimum = f64::from(config.cell_count()) * 0.8;
+    spec
+}

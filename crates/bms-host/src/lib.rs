@@ -2,8 +2,11 @@
 //!
 //! * [`plant`]: cells, wires, switches, balancer, charger, loads and heat in virtual time.
 //! * [`rig`]: plant and core together, advanced with one call.
+//! * [`mock`]: every port over the plant, and the drivers on them.
 //! * [`fault`]: what can go wrong between them.
 
 pub mod fault;
 pub mod plant;
+pub mod mock;
 pub mod rig;
+mod schedule;

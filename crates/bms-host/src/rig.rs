@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 
 use bms_core::Bms;
 use bms_core::balancing::{ManualRule, Strategy};
-use bms_core::command::{Command, ScanMode};
+use bms_core::command::Command;
 use bms_core::config::{BoardDefinition, SensorPolicy, ValidConfig};
 use bms_core::estimation::{CoulombCounter, Estimator};
 use bms_core::event::{Event, EventKind};
@@ -30,39 +30,12 @@ use bms_core::measurement::{Input, Sample};
 use bms_core::port::ErrorKind;
 use bms_core::snapshot::{ResetCause, Snapshot, Stored};
 use bms_core::time::{Duration, Instant};
-use rand_core::{Rng, SeedableRng};
-use rand_pcg::Pcg64Mcg;
 
 use crate::fault::{Delivery, FaultList, Output, SampleFaults, Write};
-use crate::plant::{Channels, ImpossiblePack, PackSpec, Plant, Thermistor};
+use crate::plant::{ImpossiblePack, PackSpec, Plant, Thermistor};
+use crate::schedule::Walk;
 
-/// When what is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
-    /// Time between two steps.
-    pub period: Duration,
-    /// Each step comes up to this much later, evenly, from the rig's seed.
-    pub jitter: Duration,
-    /// Cells and stack voltage are measured in every such step.
-    pub cells_every: u32,
-    /// Temperatures are measured in every such step.
-    pub temperatures_every: u32,
-}
-
-impl Default for Schedule {
-    /// Ten steps a second, temperatures once a second.
-    fn default() -> Self {
-        Self { period: Duration::from_millis(100), jitter: Duration::ZERO, cells_every: 1, temperatures_every: 10 }
-    }
-}
-
-impl Schedule {
-    /// Everything in every step of this length.
-    #[must_use]
-    pub const fn every(period: Duration) -> Self {
-        Self { period, jitter: Duration::ZERO, cells_every: 1, temperatures_every: 1 }
-    }
-}
+pub use crate::schedule::Schedule;
 
 /// What the core was given in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +44,9 @@ pub enum Given {
     Sample,
     /// A failed sampler.
     Lost(ErrorKind),
-    /// Only time.
-    Tick,
-    /// Nothing: the board has no power.
+    /// Nothing, there was no step: the sampler is silent, and the core's deadline has not passed.
+    Nothing,
+    /// Nothing, there was no step: the board has no power.
     Unpowered,
 }
 
@@ -88,9 +61,9 @@ pub struct Rig<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
     fresh: Bms<N, E, S>,
     faults: FaultList,
     sample_faults: SampleFaults<N>,
-    schedule: Schedule,
-    random: Pcg64Mcg,
-    steps: u64,
+    walk: Walk,
+    /// When the next step comes.
+    due: Instant,
     sample: Sample<N>,
     given: Given,
     open_loop: bool,
@@ -136,11 +109,10 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
             fresh,
             faults: FaultList::new(),
             sample_faults: SampleFaults::new(spec.seed),
-            schedule: Schedule::default(),
-            random: Pcg64Mcg::seed_from_u64(spec.seed ^ 0x0071_7365),
-            steps: 0,
+            walk: Walk::new(Schedule::default(), spec.seed),
+            due: Instant::ZERO,
             sample: Sample::new(),
-            given: Given::Tick,
+            given: Given::Nothing,
             open_loop: false,
             events: VecDeque::new(),
             stored: None,
@@ -150,7 +122,7 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
     /// The same rig with another schedule.
     #[must_use]
     pub fn with_schedule(mut self, schedule: Schedule) -> Self {
-        self.schedule = schedule;
+        self.walk.schedule = schedule;
         self
     }
     /// Open loop: the plant stands still, readings are what [`Plant::dictated`] says.
@@ -198,12 +170,18 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
     pub fn take_events(&mut self) -> impl Iterator<Item = Event> + '_ {
         self.events.drain(..)
     }
-    /// Steps until this much time has passed.
+    /// Lets this much time pass, with every step that falls into it.
     pub fn run_for(&mut self, duration: Duration) {
+        self.run_for_each(duration, |_, _| {});
+    }
+    /// The same; `each` sees the rig after every step, and its command.
+    pub fn run_for_each(&mut self, duration: Duration, mut each: impl FnMut(&mut Self, &Command)) {
         let end = self.now().after(duration);
-        while self.now() < end {
-            self.step();
+        while self.due <= end {
+            let command = self.step();
+            each(self, &command);
         }
+        self.pass_until(end);
     }
     /// Steps until the condition holds; `None` if it did not within the time, else when it did.
     pub fn run_until(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) -> Option<Instant> {
@@ -217,14 +195,11 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
         None
     }
 
-    /// Lets one period pass, measures, steps the core and carries out its command.
+    /// Lets time pass to the next step, measures, steps the core and carries out its command. The very first step comes
+    /// at time zero.
     pub fn step(&mut self) -> Command {
-        let length = self.next_length();
-        if self.open_loop {
-            self.plant.skip(length);
-        } else {
-            self.plant.advance(length);
-        }
+        self.pass_until(self.due);
+        self.due = self.now().after(self.walk.next_length());
         if self.plant.take_brown_out() {
             self.reset(ResetCause::BrownOut);
         }
@@ -232,40 +207,34 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
         if !self.plant.powered() {
             return Command::SAFE;
         }
-        let channels = self.channels();
+        let channels = self.walk.take_channels(self.bms.command().scan, self.plant.is_quiet());
         self.plant.measure(channels, &mut self.sample);
         let now = self.now();
         self.given = match self.sample_faults.apply(&self.faults, now, &mut self.sample) {
             Delivery::Delivered => Given::Sample,
             Delivery::Failed(kind) => Given::Lost(kind),
-            Delivery::Nothing => Given::Tick,
+            // A driver waits for a silent sampler until the core's deadline.
+            Delivery::Nothing if now >= self.bms.deadline() => Given::Lost(ErrorKind::Timeout),
+            Delivery::Nothing => Given::Nothing,
         };
         let input = match self.given {
             Given::Sample => Input::Sample(&self.sample),
             Given::Lost(kind) => Input::Lost(kind),
-            Given::Tick | Given::Unpowered => Input::Tick,
+            Given::Nothing | Given::Unpowered => return self.bms.command(),
         };
         let command = self.bms.step(now, input);
         let result = self.apply(&command, now);
         self.bms.output_result(result);
         self.collect_events();
-        self.steps += 1;
         command
     }
-    fn next_length(&mut self) -> Duration {
-        let jitter = self.schedule.jitter.as_millis();
-        if jitter == 0 {
-            return self.schedule.period;
+    fn pass_until(&mut self, at: Instant) {
+        let length = at.since(self.now());
+        if self.open_loop {
+            self.plant.skip(length);
+        } else {
+            self.plant.advance(length);
         }
-        let late = self.random.next_u32() % (jitter + 1);
-        self.schedule.period.plus(Duration::from_millis(late))
-    }
-    /// What is due in this step.
-    fn channels(&self) -> Channels {
-        let due = |every: u32| self.steps.is_multiple_of(u64::from(every.max(1)));
-        let wants_quiet = self.bms.command().scan == ScanMode::Quiet;
-        let cells = due(self.schedule.cells_every) && (!wants_quiet || self.plant.is_quiet());
-        Channels { cells, stack: cells, temperatures: due(self.schedule.temperatures_every), ..Channels::ALL }
     }
     fn apply(&mut self, command: &Command, now: Instant) -> Result<(), ErrorKind> {
         if self.faults.is_empty() {
@@ -317,7 +286,7 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
         if !self.plant.powered() {
             self.given = Given::Unpowered;
         } else if self.given == Given::Unpowered {
-            self.given = Given::Tick;
+            self.given = Given::Nothing;
             self.restart(self.stored, ResetCause::PowerOn);
         }
     }

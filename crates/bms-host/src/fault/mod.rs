@@ -6,8 +6,11 @@
 //! ```
 //! The list is data: scenario files, fuzzers and fault matrices fill it.
 
+mod asynch;
+mod port;
 mod sample;
 
+pub use port::{FaultControl, Faulty, InjectedError};
 pub use sample::{Delivery, SampleFaults};
 
 use bms_core::port::ErrorKind;

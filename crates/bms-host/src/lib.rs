@@ -3,6 +3,7 @@
 //! * [`plant`]: cells, wires, switches, balancer, charger, loads and heat in virtual time.
 //! * [`rig`]: plant and core together, advanced with one call.
 //! * [`mock`]: every port over the plant, and the drivers on them.
+//! * [`trace`]: recording and bit-exact replay.
 //! * [`fault`]: what can go wrong between them.
 
 pub mod fault;
@@ -10,3 +11,4 @@ pub mod plant;
 pub mod mock;
 pub mod rig;
 mod schedule;
+pub mod trace;

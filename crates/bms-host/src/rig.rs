@@ -22,8 +22,9 @@ use std::collections::VecDeque;
 
 use bms_core::Bms;
 use bms_core::balancing::{ManualRule, Strategy};
+use bms_core::bms::{Refusal, Request};
 use bms_core::command::Command;
-use bms_core::config::{BoardDefinition, SensorPolicy, ValidConfig};
+use bms_core::config::{BoardDefinition, ParameterId, SensorPolicy, ValidConfig};
 use bms_core::estimation::{CoulombCounter, Estimator};
 use bms_core::event::{Event, EventKind};
 use bms_core::measurement::{Input, Sample};
@@ -34,6 +35,7 @@ use bms_core::time::{Duration, Instant};
 use crate::fault::{Delivery, FaultList, Output, SampleFaults, Write};
 use crate::plant::{ImpossiblePack, PackSpec, Plant, Thermistor};
 use crate::schedule::Walk;
+use crate::trace::{Header, Operation, Record, RecordedInput};
 
 pub use crate::schedule::Schedule;
 
@@ -57,13 +59,14 @@ pub enum Given {
 pub struct Rig<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
     plant: Plant,
     bms: Bms<N, E, S>,
-    /// As built, for resets.
-    fresh: Bms<N, E, S>,
+    /// Makes a new core, for resets.
+    make: fn(ValidConfig) -> Bms<N, E, S>,
     faults: FaultList,
     sample_faults: SampleFaults<N>,
     walk: Walk,
     /// When the next step comes.
     due: Instant,
+    stepped: Instant,
     sample: Sample<N>,
     given: Given,
     open_loop: bool,
@@ -71,6 +74,10 @@ pub struct Rig<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
     /// What the store holds.
     stored: Option<Snapshot>,
     slow: VecDeque<(Instant, Command)>,
+    /// What was asked since the last step, and before it: for the trace.
+    operations: Vec<Operation>,
+    last_operations: Vec<Operation>,
+    written: Result<(), ErrorKind>,
 }
 
 impl Rig {
@@ -79,7 +86,7 @@ impl Rig {
     /// # Errors
     /// The pack is impossible.
     pub fn new(config: ValidConfig, spec: &PackSpec) -> Result<Self, ImpossiblePack> {
-        Self::with_bms(Bms::new(config), spec)
+        Self::with_core(config, Bms::new, spec)
     }
 }
 
@@ -89,34 +96,42 @@ impl<const N: usize> Rig<N> {
     /// # Errors
     /// The pack is impossible.
     pub fn with_capacity(config: ValidConfig, spec: &PackSpec) -> Result<Self, ImpossiblePack> {
-        Self::with_bms(Bms::<N>::with_capacity(config), spec)
+        Self::with_core(config, Bms::<N>::with_capacity, spec)
     }
 }
 
-impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
-    /// A pack with a core of your own, which has not stepped yet.
+impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
+    /// A pack with a core of your own: `make` makes it at the start and after every reset.
     ///
     /// # Errors
     /// The pack is impossible.
-    pub fn with_bms(mut bms: Bms<N, E, S>, spec: &PackSpec) -> Result<Self, ImpossiblePack> {
+    pub fn with_core(
+        config: ValidConfig,
+        make: fn(ValidConfig) -> Bms<N, E, S>,
+        spec: &PackSpec,
+    ) -> Result<Self, ImpossiblePack> {
         let plant = Plant::new(spec)?;
+        let mut bms = make(config);
         bms.set_balancer(plant.balancer_capabilities());
-        let fresh = bms.clone();
         bms.restore(Stored::Nothing, ResetCause::PowerOn);
         Ok(Self {
             plant,
             bms,
-            fresh,
+            make,
             faults: FaultList::new(),
             sample_faults: SampleFaults::new(spec.seed),
             walk: Walk::new(Schedule::default(), spec.seed),
             due: Instant::ZERO,
+            stepped: Instant::ZERO,
             sample: Sample::new(),
             given: Given::Nothing,
             open_loop: false,
             events: VecDeque::new(),
             stored: None,
             slow: VecDeque::new(),
+            operations: Vec::new(),
+            last_operations: Vec::new(),
+            written: Ok(()),
         })
     }
     /// The same rig with another schedule.
@@ -148,7 +163,52 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
     pub const fn bms(&self) -> &Bms<N, E, S> {
         &self.bms
     }
-    /// The core, for requests and changes.
+    /// Asks the core for something; the trace keeps it.
+    ///
+    /// # Errors
+    /// The core's refusal.
+    pub fn request(&mut self, request: Request) -> Result<(), Refusal> {
+        self.operations.push(Operation::Request(request));
+        self.bms.request(request)
+    }
+    /// Changes a parameter; the trace keeps it.
+    ///
+    /// # Errors
+    /// The core's refusal.
+    pub fn set_parameter(&mut self, parameter: ParameterId, value: i32) -> Result<(), Refusal> {
+        self.operations.push(Operation::SetParameter(parameter, value));
+        self.bms.set_parameter(parameter, value)
+    }
+    /// Changes the whole configuration; the trace keeps it.
+    ///
+    /// # Errors
+    /// The core's refusal.
+    pub fn reconfigure(&mut self, config: ValidConfig) -> Result<(), Refusal> {
+        self.operations.push(Operation::Reconfigure(Box::new(config)));
+        self.bms.reconfigure(config)
+    }
+    /// What a trace begins with; ask before the first step.
+    #[must_use]
+    pub fn trace_header(&self) -> Header {
+        Header { balancer: self.plant.balancer_capabilities(), ..Header::new(*self.bms.config()) }
+    }
+    /// The last step as a row of a trace; `None` if there was no step (no supply, silent sampler).
+    #[must_use]
+    pub fn record(&self) -> Option<Record<N>> {
+        let input = match self.given {
+            Given::Sample => RecordedInput::Sample(self.sample),
+            Given::Lost(kind) => RecordedInput::Lost(kind),
+            Given::Nothing | Given::Unpowered => return None,
+        };
+        Some(Record {
+            now: self.stepped,
+            operations: self.last_operations.clone(),
+            input,
+            outputs: Some(crate::trace::outputs_of(&self.bms, self.bms.command())),
+            written: Some(self.written),
+        })
+    }
+    /// The core. What is changed here does not stand in the trace; see [`Rig::request`].
     pub const fn bms_mut(&mut self) -> &mut Bms<N, E, S> {
         &mut self.bms
     }
@@ -222,9 +282,12 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
             Given::Lost(kind) => Input::Lost(kind),
             Given::Nothing | Given::Unpowered => return self.bms.command(),
         };
+        self.stepped = now;
+        self.last_operations.clear();
+        self.last_operations.append(&mut self.operations);
         let command = self.bms.step(now, input);
-        let result = self.apply(&command, now);
-        self.bms.output_result(result);
+        self.written = self.apply(&command, now);
+        self.bms.output_result(self.written);
         self.collect_events();
         command
     }
@@ -274,6 +337,7 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
                 EventKind::ShuttingDown => {
                     self.stored = Some(self.bms.snapshot());
                     self.bms.snapshot_stored();
+                    self.operations.push(Operation::SnapshotStored);
                 }
                 EventKind::Raised { .. } | EventKind::Cleared { .. } => self.stored = Some(self.bms.snapshot()),
                 _ => {}
@@ -299,13 +363,10 @@ impl<const N: usize, E: Estimator + Clone, S: Strategy + Clone> Rig<N, E, S> {
     /// Resets the firmware with a store of your choice.
     pub fn reset_with(&mut self, stored: Stored, cause: ResetCause) {
         self.plant.reset_outputs();
-        let config = *self.bms.config();
-        self.bms = self.fresh.clone();
-        if *self.bms.config() != config {
-            // The configuration was accepted before, so it is again.
-            let _ = self.bms.reconfigure(config);
-        }
+        self.bms = (self.make)(*self.bms.config());
+        self.bms.set_balancer(self.plant.balancer_capabilities());
         self.bms.restore(stored, cause);
+        self.operations.push(Operation::Reset(Box::new(stored), cause));
         self.slow.clear();
     }
     fn restart(&mut self, snapshot: Option<Snapshot>, cause: ResetCause) {

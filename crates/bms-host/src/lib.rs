@@ -7,8 +7,8 @@
 //! * [`fault`]: what can go wrong between them.
 
 pub mod fault;
-pub mod plant;
 pub mod mock;
+pub mod plant;
 pub mod rig;
 mod schedule;
 pub mod trace;

@@ -187,6 +187,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
         self.operations.push(Operation::Reconfigure(Box::new(config)));
         self.bms.reconfigure(config)
     }
+    /// Tells the core whether a link is connected; the trace keeps it.
+    pub fn set_link_connected(&mut self, connected: bool) {
+        self.operations.push(Operation::SetLink(connected));
+        self.bms.set_link_connected(connected);
+    }
     /// What a trace begins with; ask before the first step.
     #[must_use]
     pub fn trace_header(&self) -> Header {
@@ -416,8 +421,7 @@ pub fn pack_for(config: &ValidConfig) -> PackSpec {
     spec.heater_ohms = (ohms > 0.0).then_some(ohms);
     spec.heater_from_battery = config.flag(bms_core::config::ParameterId::HeaterFromBattery);
     for (thermistor, policy) in spec.thermistors.iter_mut().zip(board.sensors) {
-        *thermistor =
-            if policy == SensorPolicy::NotFitted { Thermistor::NotFitted } else { Thermistor::Fitted };
+        *thermistor = if policy == SensorPolicy::NotFitted { Thermistor::NotFitted } else { Thermistor::Fitted };
     }
     if let Some(ratings) = config.model().map(|model| model.ratings()) {
         spec.comparator.0 = f64::from(ratings.maximum_discharge.as_milliamps()) * 2e-3;

@@ -139,7 +139,11 @@ fn measurement_faults_open_the_switches() {
         rig.run_for(secs(15));
         let command = rig.bms().command();
         assert!(!command.charge.is_closed(), "{kind:?}");
-        assert!(rig.bms().status().alarms.contains(alarm), "{kind:?}: {:?}", rig.bms().status().alarms.iter().collect::<Vec<_>>());
+        assert!(
+            rig.bms().status().alarms.contains(alarm),
+            "{kind:?}: {:?}",
+            rig.bms().status().alarms.iter().collect::<Vec<_>>()
+        );
         rig.faults().end(kind, now.after(secs(15)));
         rig.run_for(secs(120));
         assert!(rig.bms().command().charge.is_closed(), "{kind:?} is over");

@@ -2,14 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bms_core::balancing::{BalancerCapabilities, Phase};
-use bms_core::command::{Beep, Expiring, Limits, Power, ScanMode};
+use bms_core::command::{Beep, Expiring, Limits, LinkLed, Power, ScanMode};
 use bms_core::measurement::Feedback;
 use bms_core::port::ErrorKind;
 use bms_core::prelude::*;
 use bms_host::fault::{Channel, Fault, FaultKind, Output};
 use bms_host::plant::{Charger, Load, SensorErrors};
 use bms_host::rig::{Rig, Schedule, pack_for};
-use bms_host::trace::{Header, Operation, Outputs, Record, RecordedInput, TraceError, TraceReader, TraceWriter, replay};
+use bms_host::trace::{
+    Header, Operation, Outputs, Record, RecordedInput, TraceError, TraceReader, TraceWriter, replay,
+};
 use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -117,6 +119,7 @@ impl Draw {
             clear_latch: self.flag(),
             scan: if self.flag() { ScanMode::Any } else { ScanMode::Quiet },
             beep: [Beep::None, Beep::Awake, Beep::Accepted][self.below(3) as usize],
+            link_led: [LinkLed::Off, LinkLed::Flashing, LinkLed::Steady][self.below(3) as usize],
             limits: Limits {
                 charge_voltage: uv(self.number()),
                 charge_current: ma(self.number()),
@@ -137,7 +140,7 @@ impl Draw {
             Operation::Request(Request::CalibrateVoltage(uv(self.number()))),
             Operation::SetParameter(ParameterId::BalanceTrigger, self.number()),
             Operation::Reconfigure(Box::new(PACK)),
-            Operation::SnapshotStored,
+            [Operation::SnapshotStored, Operation::SetLink(true)][self.below(2) as usize].clone(),
             Operation::SetBalancer(BalancerCapabilities::MANUAL),
             Operation::Reset(Box::new(Stored::Snapshot(Bms::new(PACK).snapshot())), ResetCause::BrownOut),
         ];

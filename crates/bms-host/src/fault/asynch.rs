@@ -3,7 +3,7 @@
 use std::future::pending;
 
 use bms_core::balancing::{BalancerCapabilities, Plan};
-use bms_core::command::{Beep, Expiring, Power, ScanMode, Switch};
+use bms_core::command::{Beep, Expiring, LinkLed, Power, ScanMode, Switch};
 use bms_core::measurement::{Cells, Feedback, Group, Inputs, Sample, Temperatures};
 use bms_core::port::asynch::{self, Timer};
 use bms_core::port::{Clock, ErrorKind};
@@ -93,7 +93,7 @@ output! {
     Precharge::precharge(state: Expiring), Precharge;
     Power::power(state: Power), Power;
     LastResort::fire(state: Switch), LastResort;
-    Indicator::beep(beep: Beep), Beep;
+    Indicator::indicate(beep: Beep, link_led: LinkLed), Indicate;
 }
 
 impl<P: asynch::Balancer, C: Clock, const N: usize> asynch::Balancer for Faulty<P, C, N> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bms_core::balancing::{BalancerCapabilities, Plan};
-use bms_core::command::{Beep, Expiring, Power, ScanMode, Switch};
+use bms_core::command::{Beep, Expiring, LinkLed, Power, ScanMode, Switch};
 use bms_core::measurement::{Cells, Feedback, Group, Inputs, Sample, Temperatures};
 use bms_core::port::{self, Clock, Error, ErrorKind, ErrorType};
 use bms_core::time::Instant;
@@ -96,7 +96,7 @@ pub(super) enum Order {
     Precharge(Expiring),
     Power(Power),
     LastResort(Switch),
-    Beep(Beep),
+    Indicate(Beep, LinkLed),
 }
 
 impl<P, C: Clock, const N: usize> Faulty<P, C, N> {
@@ -223,7 +223,7 @@ output! {
     Precharge::precharge(state: Expiring), Precharge;
     Power::power(state: Power), Power;
     LastResort::fire(state: Switch), LastResort;
-    Indicator::beep(beep: Beep), Beep;
+    Indicator::indicate(beep: Beep, link_led: LinkLed), Indicate;
 }
 
 impl<P: port::Balancer, C: Clock, const N: usize> port::Balancer for Faulty<P, C, N> {

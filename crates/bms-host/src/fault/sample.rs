@@ -156,7 +156,8 @@ impl<const N: usize> SampleFaults<N> {
             }),
             Channel::Feedback => {
                 if let Group::Measured { value, .. } = &mut sample.feedback {
-                    value.balance_current = Current::from_milliamps(change(value.balance_current.as_milliamps(), random));
+                    value.balance_current =
+                        Current::from_milliamps(change(value.balance_current.as_milliamps(), random));
                 }
             }
             Channel::Inputs => {}

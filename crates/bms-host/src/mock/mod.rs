@@ -24,6 +24,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use bms_core::command::LinkLed;
 use bms_core::time::{Duration, Instant};
 
 use crate::plant::Plant;
@@ -39,13 +40,19 @@ struct World {
     wanted: Cell<Option<Instant>>,
     /// How often the buzzer was told to beep.
     beeps: Cell<u32>,
+    link_led: Cell<LinkLed>,
 }
 
 impl MockPack {
     /// Shares a plant.
     #[must_use]
     pub fn new(plant: Plant) -> Self {
-        Self(Rc::new(World { plant: RefCell::new(plant), wanted: Cell::new(None), beeps: Cell::new(0) }))
+        Self(Rc::new(World {
+            plant: RefCell::new(plant),
+            wanted: Cell::new(None),
+            beeps: Cell::new(0),
+            link_led: Cell::new(LinkLed::Off),
+        }))
     }
     /// The plant, to look at and to act on. Let it go before time passes.
     #[must_use]
@@ -65,6 +72,11 @@ impl MockPack {
     #[must_use]
     pub fn beeps(&self) -> u32 {
         self.0.beeps.get()
+    }
+    /// What the link's LED shows.
+    #[must_use]
+    pub fn link_led(&self) -> LinkLed {
+        self.0.link_led.get()
     }
     /// The clock.
     #[must_use]

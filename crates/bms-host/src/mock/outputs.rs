@@ -1,7 +1,7 @@
 //! The acting ports. Each constructor leaves its output safe, as the ports demand.
 
 use bms_core::balancing::{BalancerCapabilities, Plan};
-use bms_core::command::{Beep, Expiring, Power, Switch};
+use bms_core::command::{Beep, Expiring, LinkLed, Power, Switch};
 use bms_core::port::{self, ErrorKind, ErrorType};
 
 use super::MockPack;
@@ -79,17 +79,19 @@ output!(
     act |plant| plant.fire(state)
 );
 
-/// The buzzer: counts its beeps.
+/// Buzzer and LED: counts beeps, remembers the LED.
 #[derive(Clone, Debug)]
 pub struct MockIndicator(MockPack);
 
 impl MockIndicator {
-    /// Silent.
+    /// Silent and dark.
     #[must_use]
     pub fn new(pack: &MockPack) -> Self {
+        pack.0.link_led.set(LinkLed::Off);
         Self(pack.clone())
     }
-    fn count(&self, beep: Beep) {
+    fn show(&self, beep: Beep, link_led: LinkLed) {
+        self.0.0.link_led.set(link_led);
         if beep != Beep::None {
             self.0.0.beeps.set(self.0.0.beeps.get().saturating_add(1));
         }
@@ -101,15 +103,15 @@ impl ErrorType for MockIndicator {
 }
 
 impl port::Indicator for MockIndicator {
-    fn beep(&mut self, beep: Beep) -> Result<(), ErrorKind> {
-        self.count(beep);
+    fn indicate(&mut self, beep: Beep, link_led: LinkLed) -> Result<(), ErrorKind> {
+        self.show(beep, link_led);
         Ok(())
     }
 }
 
 impl port::asynch::Indicator for MockIndicator {
-    async fn beep(&mut self, beep: Beep) -> Result<(), ErrorKind> {
-        self.count(beep);
+    async fn indicate(&mut self, beep: Beep, link_led: LinkLed) -> Result<(), ErrorKind> {
+        self.show(beep, link_led);
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ use bms_core::snapshot::{ResetCause, Snapshot, Stored};
 use bms_core::time::{Duration, Instant};
 
 use super::{
-    MockBalancer, MockClock, MockHeater, MockIndicator, MockLastResort, MockPack, MockPower, MockPrecharge, MockSampler,
-    MockSwitches,
+    MockBalancer, MockClock, MockHeater, MockIndicator, MockLastResort, MockPack, MockPower, MockPrecharge,
+    MockSampler, MockSwitches,
 };
 use crate::fault::{FaultControl, Faulty};
 use crate::plant::{ImpossiblePack, PackSpec, Plant};

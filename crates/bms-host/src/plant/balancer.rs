@@ -79,8 +79,17 @@ impl Balancer {
         &self.plan
     }
     /// Starts a plan, or refuses it and is off.
-    pub(super) fn apply(&mut self, plan: &Plan, cells: &mut [Cell], wires: &Wires, now_us: u64) -> Result<(), ErrorKind> {
-        if !plan.is_idle() && same_but_for_expiry(plan, &self.plan) && plan.until().is_some_and(|until| until.as_millis() * 1_000 > now_us) {
+    pub(super) fn apply(
+        &mut self,
+        plan: &Plan,
+        cells: &mut [Cell],
+        wires: &Wires,
+        now_us: u64,
+    ) -> Result<(), ErrorKind> {
+        if !plan.is_idle()
+            && same_but_for_expiry(plan, &self.plan)
+            && plan.until().is_some_and(|until| until.as_millis() * 1_000 > now_us)
+        {
             self.plan = *plan;
             return Ok(());
         }
@@ -203,7 +212,8 @@ impl Balancer {
     }
     /// Whether it is off and its drops are gone.
     pub(super) fn quiet(&self, now_us: u64) -> bool {
-        self.plan.is_idle() && (self.off_since == 0 || now_us >= self.off_since + u64::from(self.spec.settle_ms) * 1_000)
+        self.plan.is_idle()
+            && (self.off_since == 0 || now_us >= self.off_since + u64::from(self.spec.settle_ms) * 1_000)
     }
     /// What each cell reads too much now.
     pub(super) fn reading_errors(&self, now_us: u64) -> Option<[f64; MAXIMUM_CELLS]> {

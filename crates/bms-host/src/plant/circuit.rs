@@ -55,7 +55,11 @@ impl Load {
             // Below a volt a converter has long given up.
             Self::Power(watts) => watts / terminal.max(1.0),
             Self::Pulsed { on, off, period_ms, duty_permille } => {
-                if in_pulse(since_us, period_ms, duty_permille) { on } else { off }
+                if in_pulse(since_us, period_ms, duty_permille) {
+                    on
+                } else {
+                    off
+                }
             }
             Self::Inrush { peak, steady, time_constant_ms } => {
                 let progress = since_us as f64 / (f64::from(time_constant_ms.max(1)) * 1e3);

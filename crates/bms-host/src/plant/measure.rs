@@ -154,7 +154,9 @@ impl Plant {
         let mut cells = Cells::new(count);
         let errors = &self.sensing.errors.cell;
         let range = self.spec.cell_range;
-        for (index, (voltage, bias)) in voltages.iter().zip(&self.sensing.cell_bias).take(usize::from(count)).enumerate() {
+        for (index, (voltage, bias)) in
+            voltages.iter().zip(&self.sensing.cell_bias).take(usize::from(count)).enumerate()
+        {
             let read = errors.read(*voltage, *bias, &mut self.random).min(range);
             // The cast saturates, so a negative reading is zero.
             cells.set_tenths(index, (read * 1e4 + 0.5) as u16);

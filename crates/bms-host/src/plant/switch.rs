@@ -35,7 +35,14 @@ impl PackSwitch {
     /// An open switch with these times in µs.
     #[must_use]
     pub const fn new(open_time_us: u32, close_time_us: u32) -> Self {
-        Self { open_time_us, close_time_us, fault: SwitchFault::None, ordered: false, conducting: false, change_at: None }
+        Self {
+            open_time_us,
+            close_time_us,
+            fault: SwitchFault::None,
+            ordered: false,
+            conducting: false,
+            change_at: None,
+        }
     }
     /// Whether it conducts now, in either direction.
     #[must_use]

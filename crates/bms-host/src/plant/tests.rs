@@ -215,12 +215,14 @@ fn a_short_circuit_that_lasts_pulls_the_supply_down() {
 
 #[test]
 fn closing_blindly_onto_a_large_capacitor_trips_and_precharge_avoids_it() {
-    let build = || plant(|spec| {
-        spec.terminal_millifarads = 20.0;
-        spec.precharge_ohms = Some(20.0);
-        spec.comparator = (300.0, 200);
-        spec.terminal_voltage = true;
-    });
+    let build = || {
+        plant(|spec| {
+            spec.terminal_millifarads = 20.0;
+            spec.precharge_ohms = Some(20.0);
+            spec.comparator = (300.0, 200);
+            spec.terminal_voltage = true;
+        })
+    };
     let mut blind = build();
     blind.drive(Switch::Closed, Switch::Closed, false);
     blind.advance(ms(10));
@@ -287,7 +289,13 @@ fn impossible_plans_are_refused_and_stop_what_runs() {
         transfer(Phase::Take, amps(3), 60_000),
         transfer(Phase::Take, ma(0), 60_000),
         transfer(Phase::Take, amps(1), 0),
-        Plan::Transfer { source: 8, destination: 1, phase: Phase::Take, current: amps(1), until: Instant::from_millis(60_000) },
+        Plan::Transfer {
+            source: 8,
+            destination: 1,
+            phase: Phase::Take,
+            current: amps(1),
+            until: Instant::from_millis(60_000),
+        },
         Plan::Shuttle { source: 1, destination: 3, current: amps(1), until: Instant::from_millis(60_000) },
         Plan::Bleed { mask: 1 << 8, until: Instant::from_millis(60_000) },
     ] {
@@ -306,7 +314,9 @@ fn wire_drops_show_while_balancing_and_fade_within_the_settling_time() {
     // Two wires of 20 mΩ at 2 A, and the cell's own resistance.
     assert!(cell_mv(&running, 2) < quiet - 80.0);
     assert!(cell_mv(&running, 1) > quiet + 39.0 && cell_mv(&running, 3) > quiet + 39.0);
-    assert!(matches!(running.feedback, Group::Measured { value, .. } if !value.quiet && value.balance_current == amps(-2)));
+    assert!(
+        matches!(running.feedback, Group::Measured { value, .. } if !value.quiet && value.balance_current == amps(-2))
+    );
     plant.balance(&Plan::Idle).unwrap();
     plant.advance(ms(4));
     let settling = cell_mv(&sample(&mut plant), 1) - quiet;
@@ -325,7 +335,10 @@ fn an_open_wire_reads_zero_and_double_up_to_the_range() {
     assert_eq!(cell_mv(&read, 2), 0.0);
     assert_eq!(cell_mv(&read, 3), 5_000.0, "double saturates at the converter's range");
     let Group::Measured { value: stack, .. } = read.stack else { panic!() };
-    assert!((f64::from(stack.as_microvolts()) * 1e-6 - plant.stack_voltage()).abs() < 1e-3, "the stack is measured elsewhere");
+    assert!(
+        (f64::from(stack.as_microvolts()) * 1e-6 - plant.stack_voltage()).abs() < 1e-3,
+        "the stack is measured elsewhere"
+    );
     // No balancing current flows through it.
     let before = plant.charges().nth(2).unwrap();
     plant.balance(&transfer(Phase::Take, amps(2), 5_000)).unwrap();

@@ -32,8 +32,8 @@ mod write;
 pub use header::{ConfigImage, Header};
 pub use operation::Operation;
 pub use read::TraceReader;
-pub use replay::{Difference, Outcome, replay, replay_with};
 pub(crate) use replay::outputs_of;
+pub use replay::{Difference, Outcome, replay, replay_with};
 pub use write::TraceWriter;
 
 use bms_core::command::Command;

@@ -24,6 +24,8 @@ pub enum Operation {
     SnapshotStored,
     /// [`Bms::set_balancer`].
     SetBalancer(BalancerCapabilities),
+    /// [`Bms::set_link_connected`].
+    SetLink(bool),
     /// The firmware was reset: a new core, then [`Bms::restore`].
     Reset(Box<Stored>, ResetCause),
 }
@@ -50,6 +52,10 @@ impl Operation {
                 bms.set_balancer(*capabilities);
                 Ok(())
             }
+            Self::SetLink(connected) => {
+                bms.set_link_connected(*connected);
+                Ok(())
+            }
             Self::Reset(stored, cause) => {
                 *bms = fresh(*bms.config());
                 bms.restore(**stored, *cause);
@@ -66,6 +72,7 @@ impl Operation {
                 format!("reconfigure={}", json(serde_json::to_string(&ConfigImage::from(&**config)))?)
             }
             Self::SnapshotStored => "snapshot_stored".to_owned(),
+            Self::SetLink(connected) => format!("link={}", u8::from(*connected)),
             Self::SetBalancer(capabilities) => format!("balancer={}", json(serde_json::to_string(capabilities))?),
             Self::Reset(stored, cause) => {
                 let image = (StoredImage::from(**stored), *cause);
@@ -99,6 +106,7 @@ impl Operation {
             "calibrate_current" => Self::Request(Request::CalibrateCurrent(ma(number()?))),
             "restore_factory_settings" => Self::Request(Request::RestoreFactorySettings),
             "snapshot_stored" => Self::SnapshotStored,
+            "link" => Self::SetLink(flag()?),
             "balancer" => Self::SetBalancer(serde_json::from_str(value).map_err(|error| error.to_string())?),
             "reconfigure" => {
                 let image: ConfigImage = serde_json::from_str(value).map_err(|error| error.to_string())?;

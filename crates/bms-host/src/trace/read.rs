@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::str::FromStr;
 
 use bms_core::balancing::{Phase, Plan};
-use bms_core::command::{Beep, Command, Expiring, Limits, Power, ScanMode, Switch};
+use bms_core::command::{Beep, Command, Expiring, Limits, LinkLed, Power, ScanMode, Switch};
 use bms_core::measurement::{Cells, Feedback, Group, Inputs, Reading, Sample, Temperatures};
 use bms_core::protection::{Alarm, AlarmSet};
 use bms_core::time::{Duration, Instant};
@@ -293,6 +293,8 @@ impl<'a> Fields<'a> {
         let scan = self.word(&[("any", ScanMode::Any), ("quiet", ScanMode::Quiet)], ScanMode::Any)?;
         let beeps = [("none", Beep::None), ("awake", Beep::Awake), ("accepted", Beep::Accepted)];
         let beep = self.word(&beeps, Beep::None)?;
+        let leds = [("off", LinkLed::Off), ("flashing", LinkLed::Flashing), ("steady", LinkLed::Steady)];
+        let link_led = self.word(&leds, LinkLed::Off)?;
         let limits = Limits {
             charge_voltage: Voltage::from_microvolts(self.maybe()?.unwrap_or(0)),
             charge_current: Current::from_milliamps(self.maybe()?.unwrap_or(0)),
@@ -310,6 +312,7 @@ impl<'a> Fields<'a> {
             clear_latch,
             scan,
             beep,
+            link_led,
             limits,
         };
         Ok(Some(Outputs { command, alarms, soc_permille }))

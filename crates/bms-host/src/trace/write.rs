@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::io::Write;
 
 use bms_core::balancing::{Phase, Plan};
-use bms_core::command::{Beep, Command, Expiring, Power, ScanMode, Switch};
+use bms_core::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode, Switch};
 use bms_core::measurement::{Group, Reading, Sample};
 use bms_core::time::Instant;
 
@@ -12,14 +12,15 @@ use super::{Header, Outputs, Record, RecordedInput, TraceError, kind_name};
 
 /// The columns of a trace with room for `cells` cells.
 pub(super) fn columns(cells: usize) -> Vec<String> {
-    let mut names: Vec<String> = ["time_ms", "operations", "input", "cells_count", "cells_at_ms"].map(Into::into).into();
+    let mut names: Vec<String> =
+        ["time_ms", "operations", "input", "cells_count", "cells_at_ms"].map(Into::into).into();
     names.extend((1..=cells).map(|cell| format!("cell{cell:02}_uv")));
     names.extend(AFTER_CELLS.map(Into::into));
     names
 }
 
 #[rustfmt::skip]
-const AFTER_CELLS: [&str; 47] = [
+const AFTER_CELLS: [&str; 48] = [
     "current_at_ms", "current_ma",
     "temperatures_at_ms", "t1_dc", "t2_dc", "t3_dc", "t4_dc", "t5_dc", "mos_dc",
     "stack_at_ms", "stack_uv",
@@ -28,7 +29,7 @@ const AFTER_CELLS: [&str; 47] = [
     "inputs_at_ms", "short_circuit", "charger", "load", "activation", "reverse_wake", "self_test_failed",
     "charge", "discharge", "balance_from", "balance_to", "balance_ma", "heater", "alarms", "soc_permille",
     "balance", "balance_mask", "balance_until_ms", "heater_until_ms", "precharge", "precharge_until_ms",
-    "power", "last_resort", "clear_latch", "scan", "beep",
+    "power", "last_resort", "clear_latch", "scan", "beep", "link_led",
     "limit_uv", "limit_charge_ma", "limit_discharge_ma",
     "written",
 ];
@@ -65,10 +66,8 @@ impl<W: Write> TraceWriter<W> {
         self.rows += 1;
         self.row.clear();
         self.put(record.now.as_millis());
-        let operations: Result<Vec<String>, String> =
-            record.operations.iter().map(super::Operation::to_text).collect();
-        let operations =
-            operations.map_err(|reason| TraceError::new(self.rows + 2, Some("operations"), reason))?;
+        let operations: Result<Vec<String>, String> = record.operations.iter().map(super::Operation::to_text).collect();
+        let operations = operations.map_err(|reason| TraceError::new(self.rows + 2, Some("operations"), reason))?;
         self.put(operations.join(";"));
         let nothing = Sample::new();
         let (kind, sample) = match &record.input {
@@ -81,7 +80,7 @@ impl<W: Write> TraceWriter<W> {
         self.put_rest(record.now, sample);
         match &record.outputs {
             Some(outputs) => self.put_outputs(outputs),
-            None => self.skip(22),
+            None => self.skip(23),
         }
         match record.written {
             None => self.skip(1),
@@ -232,6 +231,11 @@ impl<W: Write> TraceWriter<W> {
             Beep::None => "none",
             Beep::Awake => "awake",
             Beep::Accepted => "accepted",
+        });
+        self.put(match command.link_led {
+            LinkLed::Off => "off",
+            LinkLed::Flashing => "flashing",
+            LinkLed::Steady => "steady",
         });
         self.put(command.limits.charge_voltage.as_microvolts());
         self.put(command.limits.charge_current.as_milliamps());

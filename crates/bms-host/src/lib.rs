@@ -5,7 +5,9 @@
 //! * [`mock`]: every port over the plant, and the drivers on them.
 //! * [`trace`]: recording and bit-exact replay.
 //! * [`fault`]: what can go wrong between them.
+//! * [`conformance`]: checks for any implementation of a port, also on a real board.
 
+pub mod conformance;
 pub mod fault;
 pub mod mock;
 pub mod plant;

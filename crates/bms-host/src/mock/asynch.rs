@@ -1,6 +1,5 @@
 //! The async measuring ports: they wait for virtual time.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -10,6 +9,7 @@ use bms_core::port::{ErrorKind, asynch};
 use bms_core::time::Instant;
 use bms_core::units::{Current, Voltage};
 
+use super::senses::Pause;
 use super::{
     MockCells, MockClock, MockCurrent, MockFeedback, MockInputs, MockPack, MockSampler, MockStack, MockTemperatures,
     MockTerminal,
@@ -33,19 +33,21 @@ impl asynch::Timer for MockClock {
 }
 
 impl<const N: usize> asynch::Sampler<N> for MockSampler {
-    async fn sample(&mut self, mode: ScanMode, sample: &mut Sample<N>) -> Result<(), Infallible> {
+    async fn sample(&mut self, mode: ScanMode, sample: &mut Sample<N>) -> Result<(), ErrorKind> {
         // Nothing is measured before the wait is over, so a dropped call loses nothing.
-        while let Err(due) = self.take(mode, sample) {
-            wait(&self.pack, due).await;
+        loop {
+            match self.take(mode, sample) {
+                Ok(()) => return Ok(()),
+                Err(Pause::Broken) => return Err(ErrorKind::Bus),
+                Err(Pause::Until(due)) => wait(&self.pack, due).await,
+            }
         }
-        Ok(())
     }
 }
 
 impl<const N: usize> asynch::CellSense<N> for MockCells {
-    async fn cells(&mut self, cells: &mut Cells<N>) -> Result<(), Infallible> {
-        self.read(cells);
-        Ok(())
+    async fn cells(&mut self, cells: &mut Cells<N>) -> Result<(), ErrorKind> {
+        self.read(cells)
     }
 }
 

@@ -8,6 +8,7 @@
 //! The mocks keep every MUST of the ports: the conformance kit says so in `tests/conformance.rs`.
 
 mod asynch;
+mod bench;
 mod outputs;
 mod rig;
 mod senses;
@@ -41,6 +42,8 @@ struct World {
     /// How often the buzzer was told to beep.
     beeps: Cell<u32>,
     link_led: Cell<LinkLed>,
+    /// The connection to the measuring parts is cut.
+    sensing_broken: Cell<bool>,
 }
 
 impl MockPack {
@@ -52,6 +55,7 @@ impl MockPack {
             wanted: Cell::new(None),
             beeps: Cell::new(0),
             link_led: Cell::new(LinkLed::Off),
+            sensing_broken: Cell::new(false),
         }))
     }
     /// The plant, to look at and to act on. Let it go before time passes.
@@ -72,6 +76,10 @@ impl MockPack {
     #[must_use]
     pub fn beeps(&self) -> u32 {
         self.0.beeps.get()
+    }
+    /// Cuts the connection to the measuring parts, or mends it.
+    pub fn set_sensing_broken(&self, broken: bool) {
+        self.0.sensing_broken.set(broken);
     }
     /// What the link's LED shows.
     #[must_use]

@@ -1,7 +1,5 @@
 //! The measuring ports and the clock.
 
-use std::convert::Infallible;
-
 use bms_core::command::ScanMode;
 use bms_core::measurement::{Cells, Feedback, Group, Inputs, Sample, Temperatures};
 use bms_core::port::{self, ErrorKind, ErrorType};
@@ -38,10 +36,14 @@ impl MockSampler {
         Self { pack: pack.clone(), walk, due: pack.now() }
     }
     /// What is new now, or the time until which nothing will be.
-    pub(super) fn take<const N: usize>(&mut self, mode: ScanMode, sample: &mut Sample<N>) -> Result<(), Instant> {
+    pub(super) fn take<const N: usize>(&mut self, mode: ScanMode, sample: &mut Sample<N>) -> Result<(), Pause> {
         let now = self.pack.now();
         if now < self.due {
-            return Err(self.due);
+            return Err(Pause::Until(self.due));
+        }
+        if self.pack.0.sensing_broken.get() {
+            self.due = now.after(self.walk.next_length());
+            return Err(Pause::Broken);
         }
         let mut plant = self.pack.plant();
         let channels = self.walk.take_channels(mode, plant.is_quiet());
@@ -51,15 +53,24 @@ impl MockSampler {
     }
 }
 
+/// Why a sampler has nothing.
+pub(super) enum Pause {
+    Until(Instant),
+    Broken,
+}
+
 impl ErrorType for MockSampler {
-    type Error = Infallible;
+    type Error = ErrorKind;
 }
 
 impl<const N: usize> port::Sampler<N> for MockSampler {
-    fn sample(&mut self, mode: ScanMode, sample: &mut Sample<N>) -> nb::Result<(), Infallible> {
-        self.take(mode, sample).map_err(|due| {
-            self.pack.want(due);
-            nb::Error::WouldBlock
+    fn sample(&mut self, mode: ScanMode, sample: &mut Sample<N>) -> nb::Result<(), ErrorKind> {
+        self.take(mode, sample).map_err(|pause| match pause {
+            Pause::Broken => nb::Error::Other(ErrorKind::Bus),
+            Pause::Until(due) => {
+                self.pack.want(due);
+                nb::Error::WouldBlock
+            }
         })
     }
 }
@@ -73,6 +84,9 @@ macro_rules! sense {
 
         impl $name {
             pub(super) fn read(&self) -> Result<$value, ErrorKind> {
+                if self.0.0.sensing_broken.get() {
+                    return Err(ErrorKind::Bus);
+                }
                 let mut sample = Sample::<32>::new();
                 self.0.plant().measure(Channels { $group: true, ..Channels::NONE }, &mut sample);
                 match sample.$group {
@@ -123,22 +137,25 @@ sense!(
 pub struct MockCells(pub MockPack);
 
 impl MockCells {
-    pub(super) fn read<const N: usize>(&self, cells: &mut Cells<N>) {
+    pub(super) fn read<const N: usize>(&self, cells: &mut Cells<N>) -> Result<(), ErrorKind> {
+        if self.0.0.sensing_broken.get() {
+            return Err(ErrorKind::Bus);
+        }
         let mut sample = Sample::<N>::new();
         self.0.plant().measure(Channels { cells: true, ..Channels::NONE }, &mut sample);
         if let Group::Measured { value, .. } = sample.cells {
             *cells = value;
         }
+        Ok(())
     }
 }
 
 impl ErrorType for MockCells {
-    type Error = Infallible;
+    type Error = ErrorKind;
 }
 
 impl<const N: usize> port::CellSense<N> for MockCells {
-    fn cells(&mut self, cells: &mut Cells<N>) -> nb::Result<(), Infallible> {
-        self.read(cells);
-        Ok(())
+    fn cells(&mut self, cells: &mut Cells<N>) -> nb::Result<(), ErrorKind> {
+        self.read(cells).map_err(nb::Error::Other)
     }
 }

@@ -227,6 +227,12 @@ impl Plant {
     pub fn switches(&self) -> (bool, bool) {
         (self.charge_switch.conducts(), self.discharge_switch.conducts())
     }
+    /// Whether both switches conducted at any time since the last call.
+    pub fn take_both_conducted(&mut self) -> bool {
+        let answer = self.both_conducted;
+        self.both_conducted = self.switches() == (true, true);
+        answer
+    }
     /// What the gates of the charge and the discharge switch are told.
     #[must_use]
     pub const fn gates(&self) -> (Switch, Switch) {

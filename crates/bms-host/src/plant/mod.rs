@@ -83,6 +83,7 @@ pub struct Plant {
     current: f64,
     terminal: f64,
     conducting: bool,
+    both_conducted: bool,
     charger: Option<Charger>,
     load: Load,
     load_since: u64,
@@ -135,6 +136,7 @@ impl Plant {
             current: 0.0,
             terminal: 0.0,
             conducting: false,
+            both_conducted: false,
             charger: None,
             load: Load::None,
             load_since: 0,
@@ -215,6 +217,7 @@ impl Plant {
         if open {
             self.paths.regeneration = false;
         }
+        self.both_conducted |= self.switches() == (true, true);
     }
     /// The end of the step that begins now.
     fn next_event(&self, end: u64) -> u64 {

@@ -226,10 +226,8 @@ impl Sampler<24> for BadSampler {
                     }
                 }
             }
-            (Habit::Clips, Ok(())) => {
-                if sample.current == Group::Failed {
-                    sample.current = Group::at(now, amps(500));
-                }
+            (Habit::Clips, Ok(())) if sample.current == Group::Failed => {
+                sample.current = Group::at(now, amps(500));
             }
             _ => {}
         }

@@ -7,6 +7,8 @@ pub struct Curve {
     points_per_unit: f64,
     /// Value at the left end of each interval and the rise over it.
     intervals: Vec<(f64, f64)>,
+    /// Index of the last interval.
+    last: i32,
 }
 
 impl Curve {
@@ -15,11 +17,13 @@ impl Curve {
     #[must_use]
     pub fn new(points: &[(f64, f64)], intervals: usize) -> Self {
         let (Some(first), Some(last)) = (points.first(), points.last()) else {
-            return Self { start: 0.0, points_per_unit: 0.0, intervals: vec![(0.0, 0.0)] };
+            return Self { start: 0.0, points_per_unit: 0.0, intervals: vec![(0.0, 0.0)], last: 0 };
         };
         let width = (last.0 - first.0) / intervals.max(1) as f64;
         let value = |index: usize| interpolate(points, first.0 + width * index as f64);
+        let last_interval = i32::try_from(intervals.max(1) - 1).unwrap_or(i32::MAX);
         Self {
+            last: last_interval,
             start: first.0,
             points_per_unit: if width > 0.0 { 1.0 / width } else { 0.0 },
             intervals: (0..intervals.max(1)).map(|index| (value(index), value(index + 1) - value(index))).collect(),
@@ -30,10 +34,10 @@ impl Curve {
     #[inline]
     pub fn at(&self, x: f64) -> f64 {
         let position = (x - self.start) * self.points_per_unit;
-        // The cast saturates: below the table it is the first interval, which is then stretched.
-        let index = (position as usize).min(self.intervals.len().wrapping_sub(1));
-        match self.intervals.get(index) {
-            Some(&(value, rise)) => value + (position - index as f64) * rise,
+        // Beyond the table the first or the last interval is stretched. A signed 32-bit cast is the cheapest.
+        let index = (position as i32).clamp(0, self.last);
+        match self.intervals.get(index as usize) {
+            Some(&(value, rise)) => value + (position - f64::from(index)) * rise,
             None => 0.0,
         }
     }

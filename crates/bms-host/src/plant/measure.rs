@@ -5,7 +5,7 @@ use bms_core::time::Instant;
 use bms_core::units::{Current, Temperature, Voltage};
 use rand_pcg::Pcg64Mcg;
 
-use super::sensor::{Dictated, SHORTED_DEGREES, SensorErrors, Thermistor, normal};
+use super::sensor::{Dictated, SHORTED_DEGREES, SensorErrors, Thermistor, nearest, normal, normal_pair};
 use super::{MAXIMUM_CELLS, Plant};
 
 /// Which groups of a sample are to be measured.
@@ -95,11 +95,11 @@ impl Sensing {
 }
 
 fn microvolts(volts: f64) -> Voltage {
-    Voltage::from_microvolts((volts * 1e6).round() as i32)
+    Voltage::from_microvolts(nearest(volts * 1e6))
 }
 
 fn tenths(degrees: f64) -> Temperature {
-    Temperature::from_tenths((degrees * 10.0).round() as i32)
+    Temperature::from_tenths(nearest(degrees * 10.0))
 }
 
 impl Plant {
@@ -152,14 +152,20 @@ impl Plant {
             self.wires.apply_open(read, |cell| source == Some(cell));
         }
         let mut cells = Cells::new(count);
-        let errors = &self.sensing.errors.cell;
+        let errors = self.sensing.errors.cell;
         let range = self.spec.cell_range;
-        for (index, (voltage, bias)) in
-            voltages.iter().zip(&self.sensing.cell_bias).take(usize::from(count)).enumerate()
-        {
-            let read = errors.read(*voltage, *bias, &mut self.random).min(range);
-            // The cast saturates, so a negative reading is zero.
-            cells.set_tenths(index, (read * 1e4 + 0.5) as u16);
+        let pairs = voltages.chunks(2).zip(self.sensing.cell_bias.chunks(2)).take(usize::from(count).div_ceil(2));
+        let mut index = 0;
+        for (voltages, biases) in pairs {
+            let noise = if errors.noise > 0.0 { normal_pair(&mut self.random) } else { [0.0; 2] };
+            for ((voltage, bias), noise) in voltages.iter().zip(biases).zip(noise) {
+                let read = errors.bend(*voltage, *bias, noise).min(range);
+                if index < usize::from(count) {
+                    // The cast saturates, so a negative reading is zero.
+                    cells.set_tenths(index, (read * 1e4 + 0.5) as u16);
+                }
+                index += 1;
+            }
         }
         *group = Group::at(at, cells);
     }
@@ -171,7 +177,7 @@ impl Plant {
         if read.abs() > self.spec.current_range {
             return Group::Failed;
         }
-        Group::at(at, Current::from_milliamps((read * 1e3).round() as i32))
+        Group::at(at, Current::from_milliamps(nearest(read * 1e3)))
     }
     fn measure_stack(&mut self) -> Voltage {
         let dictated = &self.sensing.dictated;
@@ -213,7 +219,7 @@ impl Plant {
     }
     fn measure_feedback(&self) -> Feedback {
         Feedback {
-            balance_current: Current::from_milliamps((self.balancer.reported_current() * 1e3).round() as i32),
+            balance_current: Current::from_milliamps(nearest(self.balancer.reported_current() * 1e3)),
             quiet: self.balancer.quiet(self.now),
             store_empty: self.balancer.ledger.stored < 0.01 * self.spec.balancer.store_joules,
         }

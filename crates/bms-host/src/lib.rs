@@ -1,1 +1,16 @@
 //! A simulated pack to run the core on.
+//!
+//! * [`plant`]: cells, wires, switches, balancer, charger, loads and heat in virtual time.
+//! * [`rig`]: plant and core together, advanced with one call.
+//! * [`mock`]: every port over the plant, and the drivers on them.
+//! * [`trace`]: recording and bit-exact replay.
+//! * [`fault`]: what can go wrong between them.
+//! * [`conformance`]: checks for any implementation of a port, also on a real board.
+
+pub mod conformance;
+pub mod fault;
+pub mod mock;
+pub mod plant;
+pub mod rig;
+mod schedule;
+pub mod trace;

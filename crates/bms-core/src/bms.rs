@@ -10,7 +10,7 @@ pub use requests::{Refusal, Request};
 use crate::balancing::{BalancerCapabilities, ManualRule, Strategy};
 use crate::command::{Beep, Command};
 use crate::config::{ParameterId as P, ValidConfig};
-use crate::estimation::{Anchor, CellSummary, CoulombCounter, Estimator, Evidence};
+use crate::estimation::{Anchor, CoulombCounter, Estimator, Evidence};
 use crate::event::{Event, EventKind, EventQueue};
 use crate::guard::LimitGuard;
 use crate::heating::Heating;
@@ -354,13 +354,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     fn estimate(&mut self, now: Instant, edges: Edges) {
         let interval = self.measurement.count_current(&self.config);
-        let extremes = &self.measurement.extremes;
         let complete = self.measurement.cells.fresh() && self.measurement.suspect == 0;
-        let cells = complete.then(|| CellSummary {
-            lowest: extremes.lowest(),
-            average: extremes.sum().divided_by(i32::from(extremes.used.max(1))),
-            highest: extremes.highest(),
-        });
+        let cells = complete.then(|| self.measurement.scan(&self.config));
         let anchor = self.estimator.update(&Evidence {
             config: &self.config,
             interval,
@@ -585,7 +580,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 .map_or(Reading::Invalid, Reading::Valid),
             cycle_capacity: self.estimator.cycle_capacity(),
             cycles: self.estimator.cycles(),
-            average_cell: of_cells(extremes.sum().divided_by(i32::from(extremes.used.max(1)))),
+            average_cell: of_cells(extremes.average()),
             cell_spread: of_cells(extremes.spread()),
             balance_current: measured.feedback.balance_current,
             balance: self.command.balance,

@@ -18,8 +18,9 @@
 //! # }
 //! ```
 
-use heapless::Deque;
+mod ring;
 
+use self::ring::Ring;
 use crate::event::{Event, EventKind};
 use crate::measurement::{BATTERY_SENSORS, CellScan, Cells, Reading, Temperatures};
 use crate::protection::{Alarm, AlarmSet};
@@ -241,7 +242,7 @@ fn tenths_of_degree(temperature: Temperature) -> i16 {
 
 /// Whether the ring takes records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ring {
+enum State {
     /// It does.
     Running,
     /// After a trip: it takes this many more.
@@ -257,10 +258,10 @@ enum Ring {
 /// Frames are kept whatever the ring does; a new one displaces the oldest. What was displaced or not taken is counted.
 #[derive(Clone, Debug)]
 pub struct Recorder<const N: usize, const RING: usize, const FRAMES: usize> {
-    records: Deque<Record, RING>,
-    frames: Deque<Frame<N>, FRAMES>,
+    records: Ring<Record, RING>,
+    frames: Ring<Frame<N>, FRAMES>,
     interval: Duration,
-    state: Ring,
+    state: State,
     records_missed: u32,
     frames_lost: u32,
 }
@@ -274,10 +275,10 @@ impl<const N: usize, const RING: usize, const FRAMES: usize> Recorder<N, RING, F
     #[must_use]
     pub const fn new(interval: Duration) -> Self {
         Self {
-            records: Deque::new(),
-            frames: Deque::new(),
+            records: Ring::new(),
+            frames: Ring::new(),
             interval,
-            state: Ring::Running,
+            state: State::Running,
             records_missed: 0,
             frames_lost: 0,
         }
@@ -285,27 +286,27 @@ impl<const N: usize, const RING: usize, const FRAMES: usize> Recorder<N, RING, F
     /// Hears the state after a step; call it after every one.
     pub fn record(&mut self, now: Instant, status: &Status<'_>) {
         let record = Record::of(now, status);
-        let last = self.records.back();
+        let last = self.records.newest();
         let due = last.is_none_or(|last| now.since(last.at) >= self.interval || record.differs_in_kind(last));
         if !due {
             return;
         }
         self.state = match self.state {
-            Ring::Running if last.is_some_and(|last| record.is_trip(last)) => Ring::Ending(Self::AFTERMATH),
-            Ring::Running => Ring::Running,
-            Ring::Ending(left) => left.checked_sub(1).map_or(Ring::Held, Ring::Ending),
-            Ring::Held => Ring::Held,
+            State::Running if last.is_some_and(|last| record.is_trip(last)) => State::Ending(Self::AFTERMATH),
+            State::Running => State::Running,
+            State::Ending(left) => left.checked_sub(1).map_or(State::Held, State::Ending),
+            State::Held => State::Held,
         };
-        if self.state == Ring::Held {
+        if self.state == State::Held {
             self.records_missed = self.records_missed.saturating_add(1);
         } else {
-            push(&mut self.records, record);
+            self.records.push(record);
         }
     }
     /// Hears an event, with the state after its step; call it for each one. An alarm that is raised gives a frame.
     pub fn event(&mut self, event: &Event, status: &Status<'_>) {
         let raised = matches!(event.kind, EventKind::Raised { .. });
-        if raised && push(&mut self.frames, Frame::new(*event, status)) {
+        if raised && self.frames.push(Frame::new(*event, status)) {
             self.frames_lost = self.frames_lost.saturating_add(1);
         }
     }
@@ -319,16 +320,16 @@ impl<const N: usize, const RING: usize, const FRAMES: usize> Recorder<N, RING, F
     }
     /// Takes the oldest freeze frame out.
     pub fn take_frame(&mut self) -> Option<Frame<N>> {
-        self.frames.pop_front()
+        self.frames.take_oldest()
     }
     /// Whether the ring holds what led to a trip.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.state == Ring::Held
+        self.state == State::Held
     }
     /// Lets the ring run again, with what it has; for after it was read.
     pub const fn rearm(&mut self) {
-        self.state = Ring::Running;
+        self.state = State::Running;
     }
     /// How many records were not taken because the ring held; stays at its end.
     #[must_use]
@@ -340,16 +341,6 @@ impl<const N: usize, const RING: usize, const FRAMES: usize> Recorder<N, RING, F
     pub const fn frames_lost(&self) -> u32 {
         self.frames_lost
     }
-}
-
-/// Adds at the back. Whether the oldest had to go for it, or there is no room at all.
-fn push<T, const LENGTH: usize>(queue: &mut Deque<T, LENGTH>, item: T) -> bool {
-    let displaced = queue.is_full() && {
-        queue.pop_front();
-        true
-    };
-    // There is room now, unless the queue has none at all.
-    queue.push_back(item).is_err() || displaced
 }
 
 #[cfg(test)]

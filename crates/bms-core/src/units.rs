@@ -177,7 +177,8 @@ impl Charge {
     /// The charge that a constant current moves in a time. Exact.
     #[must_use]
     pub const fn moved(current: Current, milliseconds: u32) -> Self {
-        Self((current.0 as i64).saturating_mul(milliseconds as i64))
+        // 2³¹ × 2³² stays within 64 bits: nothing wraps.
+        Self((current.0 as i64).wrapping_mul(milliseconds as i64))
     }
     /// Sum, saturating.
     #[must_use]

@@ -7,7 +7,6 @@
 use super::{Phase, Plan, Situation, Strategy};
 use crate::measurement::CellScan;
 use crate::time::{Duration, Instant, ms};
-use crate::units::Voltage;
 
 /// A plan is renewed in every step and ends by itself this long after the last one.
 const EXPIRY: Duration = ms(2_000);
@@ -43,7 +42,8 @@ impl ManualRule {
 
     fn choose(&mut self, situation: &Situation<'_>, scan: &CellScan<'_>) {
         let rules = &situation.rules;
-        let Some((highest, lowest)) = extremes(scan) else {
+        let pair = scan.highest().zip(scan.lowest()).filter(|(highest, lowest)| highest.0 != lowest.0);
+        let Some((highest, lowest)) = pair.filter(|_| scan.is_complete()) else {
             return self.stop(situation.now);
         };
         let difference = highest.1.minus(lowest.1);
@@ -104,22 +104,4 @@ impl Strategy for ManualRule {
         self.running = false;
         self.state = State::Idle;
     }
-}
-
-/// The highest and the lowest cell of a complete scan: (index, voltage).
-fn extremes(scan: &CellScan<'_>) -> Option<((u8, Voltage), (u8, Voltage))> {
-    if !scan.is_complete() {
-        return None;
-    }
-    let mut highest: Option<(u8, Voltage)> = None;
-    let mut lowest: Option<(u8, Voltage)> = None;
-    for (number, (_, voltage)) in (0..=u8::MAX).zip(scan.iter()) {
-        if highest.is_none_or(|(_, best)| voltage > best) {
-            highest = Some((number, voltage));
-        }
-        if lowest.is_none_or(|(_, worst)| voltage < worst) {
-            lowest = Some((number, voltage));
-        }
-    }
-    highest.zip(lowest).filter(|(high, low)| high.0 != low.0)
 }

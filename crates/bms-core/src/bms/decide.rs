@@ -233,6 +233,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let limit = config.current(P::BalanceCurrentLimit);
         let raw = AlarmSet::of(&[Alarm::CellUndervoltage, Alarm::CellOvervoltage]);
         self.switches.balance
+            && self.capabilities.maximum_current > Current::ZERO
             && self.all_usable()
             && measured.temperatures.battery().complete
             && !self.protection.inhibits(Inhibit::BALANCE, config)

@@ -1,4 +1,7 @@
 //! The shell that is awaited. It needs no executor: whatever polls the future drives the pack.
+//!
+//! As every `async fn`, these panic when polled again after they are ready. No executor does that, but a linked image
+//! therefore holds that one panic, which the blocking shell's does not.
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -92,20 +95,43 @@ impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> 
     /// Dropping the future while it waits for the sampler changes nothing. Dropping it while outputs are written leaves
     /// some of them unwritten: the core takes that as a failed write, and the next step writes them all again.
     pub async fn step(&mut self) -> Step {
-        let mut sample = Sample::new();
-        let gathered = self.board.sample(self.bms.command().scan, &mut sample, self.bms.deadline()).await;
-        let now = self.board.now();
-        let input = match gathered {
-            Ok(()) => Input::Sample(&sample),
-            Err(kind) => Input::Lost(kind),
+        if self.is_first() {
+            return self.step_now().await;
+        }
+        let at = {
+            let mut sample = Sample::new();
+            let gathered = self.board.sample(self.bms.command().scan, &mut sample, self.bms.deadline()).await;
+            let input = match gathered {
+                Ok(()) => Input::Sample(&sample),
+                Err(kind) => Input::Lost(kind),
+            };
+            self.decide_now(input)
         };
+        self.write(at).await
+    }
+
+    /// Does one step now, without a sample; see [`Driver::poll_now`]. To use it while a step waits for the sampler, drop
+    /// that step first.
+    pub async fn step_now(&mut self) -> Step {
+        let at = self.decide_now(Input::Tick);
+        self.write(at).await
+    }
+
+    /// Lets the core decide; gives the time of the step. Not async, so that no future carries the sample any further.
+    fn decide_now(&mut self, input: Input<'_, N>) -> Instant {
+        let at = self.board.now();
         self.bms.set_balancer(self.board.capabilities());
-        let command = self.bms.step(now, input);
+        self.bms.step(at, input);
+        at
+    }
+
+    async fn write(&mut self, at: Instant) -> Step {
+        let command = self.bms.command();
         // Holds if this future is dropped before the writes are done.
         self.bms.output_result(Err(ErrorKind::Timeout));
         let written = self.board.apply(&command).await;
         let finished = self.board.now();
-        self.finish(now, written, finished)
+        self.finish(at, written, finished)
     }
 
     /// Steps for ever. After each step `each` may feed the watchdog, drain the events, record, and pass on requests.

@@ -73,13 +73,17 @@ where
 
 impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> {
     /// Does one step if there is something to do: a new sample, a sampler that failed, or a deadline that has passed
-    /// with the sampler still silent. The last two count as "every channel lost in this step".
+    /// with the sampler still silent. The last two count as "every channel lost in this step". The very first step
+    /// comes at once and without a sample: it writes the safe state to every output, and deadlines count from it.
     ///
     /// Call it at least every few milliseconds, or whenever an interrupt may have brought something.
     ///
     /// # Errors
     /// Only `WouldBlock`: nothing to do now.
     pub fn poll(&mut self) -> nb::Result<Step, Infallible> {
+        if self.is_first() {
+            return Ok(self.poll_now());
+        }
         let mut sample = Sample::new();
         let gathered = self.board.sample(self.bms.command().scan, &mut sample);
         let now = self.board.now();
@@ -89,9 +93,20 @@ impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> 
             Err(nb::Error::WouldBlock) if now >= self.bms.deadline() => Input::Lost(ErrorKind::Timeout),
             Err(nb::Error::WouldBlock) => return Err(nb::Error::WouldBlock),
         };
+        Ok(self.act(now, input))
+    }
+
+    /// Does one step now, without a sample, so that a request takes effect at once: above all an emergency stop (X21).
+    /// It closes nothing.
+    pub fn poll_now(&mut self) -> Step {
+        let now = self.board.now();
+        self.act(now, Input::Tick)
+    }
+
+    fn act(&mut self, now: Instant, input: Input<'_, N>) -> Step {
         self.bms.set_balancer(self.board.capabilities());
         let command = self.bms.step(now, input);
         let written = self.board.apply(&command);
-        Ok(self.finish(now, written, self.board.now()))
+        self.finish(now, written, self.board.now())
     }
 }

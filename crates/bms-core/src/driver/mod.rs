@@ -8,6 +8,28 @@
 //! Everything else is shared: the [`Board`], the order of the writes, when a step earns a [`WatchdogToken`]. So both
 //! shells give the same commands for the same measurements at the same times.
 //!
+//! ```
+//! # use bms_core::driver::WatchdogToken;
+//! # use bms_core::port::{Clock, Sampler, Switches};
+//! # use bms_core::prelude::*;
+//! # fn firmware(
+//! #     switches: impl Switches, sampler: impl Sampler, clock: impl Clock,
+//! #     feed: impl Fn(WatchdogToken), wait_for_interrupt: impl Fn(), log: impl Fn(Event),
+//! # ) -> ! {
+//! const PACK: ValidConfig =
+//!     const { Config::lifepo4(8).with_model(Model::B2a8s20p).with_capacity(ah(280)).validated() };
+//! let mut driver = Driver::new(Bms::new(PACK), Board::new(sampler, switches, clock));
+//! loop {
+//!     match driver.poll() {
+//!         Ok(step) => step.watchdog.map_or((), &feed),
+//!         Err(_nothing_to_do) => wait_for_interrupt(),
+//!     }
+//!     while let Some(event) = driver.poll_event() {
+//!         log(event);
+//!     }
+//! }
+//! # }
+//! ```
 //! # What a firmware still does
 //! * make the ports (the switches' first), restore what was stored: `Bms::restore`,
 //! * feed the hardware watchdog with the token of each step, and with nothing else,
@@ -101,6 +123,10 @@ impl<B, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> {
     #[must_use]
     pub const fn board_mut(&mut self) -> &mut B {
         &mut self.board
+    }
+    /// Whether the core was never stepped: its deadline lies at the start of time until then.
+    fn is_first(&self) -> bool {
+        self.bms.deadline() == Instant::ZERO
     }
     /// Ends a step: the core hears how the writes went, and the watchdog may be fed if all is well.
     fn finish(&mut self, at: Instant, written: Result<(), ErrorKind>, finished: Instant) -> Step {

@@ -112,15 +112,20 @@ impl Estimator for CoulombCounter {
             return None;
         };
         let config = evidence.config;
-        if !self.known && interval.current.magnitude() < c_rate(config, 50) {
-            let permille = first_guess(config.chemistry(), cells.average);
+        if !self.known
+            && interval.current.magnitude() < c_rate(config, 50)
+            && let Some(rested) = cells.average()
+        {
+            let permille = first_guess(config.chemistry(), rested);
             let charge = (self.capacity.as_milliamp_millis() / 1_000).saturating_mul(i64::from(permille));
             self.set_remaining(Charge::from_milliamp_millis(charge));
         }
         // The published charge voltage holds every cell at the recovery value on average; chargers are a little short of it.
-        let at_charge_voltage = cells.highest.plus(CHARGER_TOLERANCE) >= config.voltage(P::CellOvervoltageRecovery);
-        let tail = milliamps > 0 && interval.current < c_rate(config, config.get(P::FullCurrent));
-        if at_charge_voltage && tail {
+        let recovery = config.voltage(P::CellOvervoltageRecovery);
+        let at_charge_voltage = cells.highest().is_some_and(|(_, highest)| highest.plus(CHARGER_TOLERANCE) >= recovery);
+        let charging_at_it = at_charge_voltage && milliamps > 0;
+        let tail = charging_at_it && interval.current < c_rate(config, config.get(P::FullCurrent));
+        if tail {
             self.tail = self.tail.saturating_add(interval.known);
             if self.tail >= TAIL_TIME {
                 return self.full();

@@ -6,13 +6,13 @@
 mod coulomb;
 mod ocv;
 
-pub use crate::measurement::CurrentInterval;
+pub use crate::measurement::{CellScan, CurrentInterval};
 pub use coulomb::CoulombCounter;
 pub use ocv::interpolate;
 
 use crate::config::ValidConfig;
 use crate::snapshot::Snapshot;
-use crate::units::{Charge, Current, Voltage};
+use crate::units::{Charge, Current};
 
 /// What an estimator is told in each step.
 #[derive(Clone, Copy, Debug)]
@@ -21,23 +21,12 @@ pub struct Evidence<'a> {
     pub config: &'a ValidConfig,
     /// The current since the last step, with its known length and the gap.
     pub interval: CurrentInterval,
-    /// The newest complete scan of this step: lowest, average and highest cell.
-    pub cells: Option<CellSummary>,
+    /// The scan of the cells, if a complete one came in this step.
+    pub cells: Option<CellScan<'a>>,
     /// The over-voltage alarm was raised in this step.
     pub overvoltage: bool,
     /// The under-voltage alarm was raised in this step.
     pub undervoltage: bool,
-}
-
-/// Lowest, average and highest cell of one complete scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CellSummary {
-    /// The lowest cell.
-    pub lowest: Voltage,
-    /// The average of all cells.
-    pub average: Voltage,
-    /// The highest cell.
-    pub highest: Voltage,
 }
 
 /// An anchor that an estimator has just reached.

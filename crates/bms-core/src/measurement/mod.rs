@@ -1,6 +1,6 @@
 //! From what the ports deliver to what may be believed.
 //!
-//! [`Measurement`] holds, per channel, the last value, whether it may be used, and how old it is. A reading that
+//! `Measurement` holds, per channel, the last value, whether it may be used, and how old it is. A reading that
 //! failed never overwrites a good one with something else; it ages until the lost-data rows act (X01).
 
 pub(crate) mod calibration;
@@ -177,7 +177,7 @@ impl<const N: usize> Measurement<N> {
 
     fn look_for_open_wires(&mut self, config: &ValidConfig, lost: u32) -> u32 {
         let stack = self.stack.usable(lost).then_some(self.stack_voltage);
-        let scan = CellScan::new(&self.tenths, self.valid, config.cell_count());
+        let scan = CellScan::new(&self.tenths, self.valid, config.cell_count(), self.extremes);
         self.open_wires.update(&scan, stack, config.board().stack_voltage)
     }
 
@@ -227,13 +227,13 @@ impl<const N: usize> Measurement<N> {
 
     /// The cells of the newest scan, as far as they may be used.
     pub(crate) fn scan(&self, config: &ValidConfig) -> CellScan<'_> {
-        CellScan::new(&self.tenths, self.valid & !self.suspect, config.cell_count())
+        CellScan::new(&self.tenths, self.valid & !self.suspect, config.cell_count(), self.extremes)
     }
 
     /// The cells as a display shows them: suspect ones too, as they read; none once they are stale.
     pub(crate) fn displayed(&self, config: &ValidConfig) -> CellScan<'_> {
         let valid = if self.cells.age() < lost_time(config) { self.valid } else { 0 };
-        CellScan::new(&self.tenths, valid, config.cell_count())
+        CellScan::new(&self.tenths, valid, config.cell_count(), self.extremes)
     }
 
     /// Whether a quantity is "above the stack by how much", with both ends usable.

@@ -8,12 +8,28 @@ use crate::units::Voltage;
 pub struct CellScan<'a> {
     tenths: &'a [u16],
     valid: u32,
+    extremes: Extremes,
 }
 
 impl<'a> CellScan<'a> {
-    pub(crate) fn new(tenths: &'a [u16], valid: u32, count: u8) -> Self {
+    pub(crate) fn new(tenths: &'a [u16], valid: u32, count: u8, extremes: Extremes) -> Self {
         let cells = tenths.get(..usize::from(count)).unwrap_or(tenths);
-        Self { tenths: cells, valid }
+        Self { tenths: cells, valid, extremes }
+    }
+    /// The lowest usable cell: index and voltage; the first of several equal ones.
+    #[must_use]
+    pub fn lowest(&self) -> Option<(u8, Voltage)> {
+        (self.extremes.used > 0).then(|| (self.extremes.lowest_index, self.extremes.lowest()))
+    }
+    /// The highest usable cell: index and voltage; the first of several equal ones.
+    #[must_use]
+    pub fn highest(&self) -> Option<(u8, Voltage)> {
+        (self.extremes.used > 0).then(|| (self.extremes.highest_index, self.extremes.highest()))
+    }
+    /// The average of the usable cells.
+    #[must_use]
+    pub fn average(&self) -> Option<Voltage> {
+        (self.extremes.used > 0).then(|| self.extremes.average())
     }
     /// How many cells there are.
     #[must_use]
@@ -36,7 +52,7 @@ impl<'a> CellScan<'a> {
     /// Whether every cell may be used.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        (0..self.tenths.len()).all(|index| self.valid & bit(index) != 0)
+        usize::from(self.extremes.used) == self.tenths.len()
     }
     pub(crate) fn get(&self, index: usize) -> Option<u16> {
         self.tenths.get(index).copied().filter(|_| self.valid & bit(index) != 0)
@@ -65,33 +81,44 @@ impl Extremes {
     pub(crate) const NONE: Self =
         Self { lowest: u16::MAX, highest: 0, lowest_index: 0, highest_index: 0, sum: 0, used: 0 };
 
-    /// Over the first `count` cells that `usable` marks. Compares as `u32`: on an M0+ a 16-bit minimum costs four times
-    /// as much.
+    /// Over the first `count` cells that `usable` marks. Counts and compares as `u32`: on an M0+ a 16-bit minimum costs
+    /// four times as much. Sixteen bits times 32 cells stay far below 2³²: nothing wraps.
     pub(crate) fn of(tenths: &[u16], usable: u32, count: u8) -> Self {
-        let mut lowest = u32::from(u16::MAX);
-        let mut highest = 0_u32;
-        let mut found = Self::NONE;
+        // One more than any reading, and one less: the first cell replaces both.
+        let (mut lowest, mut lowest_index) = (0x1_0000_u32, 0_u32);
+        let (mut highest, mut highest_index) = (0_u32, 0_u32);
+        let (mut sum, mut used, mut index) = (0_u32, 0_u32, 0_u32);
         let mut rest = usable;
-        for (index, value) in (0..count).zip(tenths) {
-            let value = u32::from(*value);
+        for value in tenths.iter().take(usize::from(count)) {
             if rest & 1 != 0 {
-                found.used = found.used.saturating_add(1);
-                found.sum = found.sum.saturating_add(value);
-                if value <= lowest && (value < lowest || found.used == 1) {
+                let value = u32::from(*value);
+                used = used.wrapping_add(1);
+                sum = sum.wrapping_add(value);
+                if value < lowest {
                     lowest = value;
-                    found.lowest_index = index;
+                    lowest_index = index;
                 }
-                if value >= highest && (value > highest || found.used == 1) {
+                // Counted from 1, so that a reading of zero is higher than none.
+                if value >= highest {
+                    let first = value > highest || used == 1;
                     highest = value;
-                    found.highest_index = index;
+                    highest_index = if first { index } else { highest_index };
                 }
             }
             rest >>= 1;
+            index = index.wrapping_add(1);
         }
-        // Both came from 16 bits.
-        found.lowest = lowest as u16;
-        found.highest = highest as u16;
-        found
+        if used == 0 {
+            return Self::NONE;
+        }
+        Self {
+            lowest: lowest as u16,
+            highest: highest as u16,
+            lowest_index: lowest_index as u8,
+            highest_index: highest_index as u8,
+            sum,
+            used: used as u8,
+        }
     }
     pub(crate) const fn lowest(&self) -> Voltage {
         from_tenths(self.lowest)
@@ -104,5 +131,8 @@ impl Extremes {
     }
     pub(crate) const fn sum(&self) -> Voltage {
         Voltage::from_microvolts((self.sum as i32).saturating_mul(100))
+    }
+    pub(crate) fn average(&self) -> Voltage {
+        self.sum().divided_by(i32::from(self.used.max(1)))
     }
 }

@@ -217,33 +217,37 @@ impl<C, K, A, T, S, M, F, I> Senses<C, K, A, T, S, M, F, I> {
             self.cells.due = self.cells.due.map(|_| settled);
         }
     }
-    /// After the cells were read: whether a quiet scan is over. A balancer with a word of its own is asked for it now.
-    fn finish_scan<const N: usize>(&mut self, now: Instant, group: &Group<Cells<N>>) -> bool {
+    /// After the cells were read: whether their scan was a quiet one; `None` if there was none. A balancer with a word
+    /// of its own is asked for it now.
+    fn finish_scan<const N: usize>(&mut self, now: Instant, group: &Group<Cells<N>>) -> Option<bool> {
         if matches!(group, Group::NotMeasured) {
-            return false;
+            return None;
         }
         if self.feedback.due.is_some() {
             self.feedback.due = Some(now);
         }
-        self.quiet.finish()
+        Some(self.quiet.finish())
     }
-    /// What is said of the balancer: its own word as far as the scan bears it out; for one without a word, that it is
-    /// off after a quiet scan.
-    fn judge(&self, group: Group<Feedback>, quiet: bool, now: Instant) -> Group<Feedback> {
-        match group {
-            Group::Measured { at, value } => Group::at(at, Feedback { quiet: quiet && value.quiet, ..value }),
-            Group::NotMeasured if quiet && self.feedback.due.is_none() => {
-                Group::at(now, Feedback { balance_current: Current::ZERO, quiet: true, store_empty: true })
+    /// What is said of the balancer: its own word as far as the scan bears it out. One without a word was ordered off
+    /// whenever a quiet scan is wanted.
+    fn judge(&self, group: Group<Feedback>, quiet: Option<bool>, now: Instant) -> Group<Feedback> {
+        match (group, quiet) {
+            (Group::Measured { at, value }, _) => {
+                Group::at(at, Feedback { quiet: quiet == Some(true) && value.quiet, ..value })
             }
-            Group::NotMeasured | Group::Failed => group,
+            (Group::NotMeasured, Some(quiet)) if self.feedback.due.is_none() && self.quiet.settled_at.is_some() => {
+                Group::at(now, Feedback { balance_current: Current::ZERO, quiet, store_empty: true })
+            }
+            (Group::NotMeasured | Group::Failed, _) => group,
         }
     }
     /// After the ports were read: when to read them next, and whether there is anything to deliver. A scan that began
     /// too early to be quiet is repeated at once. Only here, so that an async call that was dropped half-way measures
     /// all of it again.
-    fn advance<const N: usize>(&mut self, now: Instant, sample: &Sample<N>, quiet: bool) -> bool {
+    fn advance<const N: usize>(&mut self, now: Instant, sample: &Sample<N>, quiet: Option<bool>) -> bool {
         self.cells.advance(now, &sample.cells);
-        if matches!(sample.cells, Group::Measured { .. }) && self.quiet.settled_at.is_some() && !quiet {
+        let measured = matches!(sample.cells, Group::Measured { .. });
+        if measured && self.quiet.settled_at.is_some() && quiet == Some(false) {
             self.cells.due = Some(now);
         }
         self.current.advance(now, &sample.current);

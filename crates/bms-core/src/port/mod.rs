@@ -1,7 +1,7 @@
 //! The hardware as the core sees it: small traits, written by whoever ports the core to a board.
 //!
 //! One port is non-blocking, the [`Sampler`]; all outputs are plain `Result`s. The async twins are in
-//! [`asynch`] (feature `async`) and share the error types, so that one adapter has one error.
+//! `asynch` (feature `async`) and share the error types, so that one adapter has one error.
 //!
 //! # For adapter authors
 //! * Constructors drive every output to its safe state **before** they return; no trait here has an `init`.

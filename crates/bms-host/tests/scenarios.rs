@@ -288,7 +288,9 @@ mod a_plant {
     #[test]
     fn switches_may_not_close_and_writes_may_be_ignored() {
         for fault in ["\"discharge_stuck_open\"", "{ write_ignored = \"switches\" }"] {
-            let rest = format!("[[at]]\nt_s = 0\nfault = {fault}\n[[at]]\nt_s = 3\nload = 20\n[[expect]]\noutput = \"discharge\"\nstate = \"on\"\nthroughout = [1, 10]");
+            let rest = format!(
+                "[[at]]\nt_s = 0\nfault = {fault}\n[[at]]\nt_s = 3\nload = 20\n[[expect]]\noutput = \"discharge\"\nstate = \"on\"\nthroughout = [1, 10]"
+            );
             let finished = met("duration_s = 10", &rest);
             let flows = finished.session.record.series.points().last().unwrap().current.1;
             assert!(flows.abs() < 0.1, "{fault}: {flows} A");

@@ -95,13 +95,13 @@ pub struct ReplayArguments {
     #[arg(long, value_parser = parse_chemistry)]
     pub chemistry: Option<Chemistry>,
     /// Capacity of the pack in Ah; the data's current is scaled by it.
-    #[arg(long, default_value_t = 100.0, value_name = "AH")]
+    #[arg(long, default_value_t = 100.0, value_name = "AH", value_parser = parse_capacity)]
     pub capacity_ah: f64,
     /// Capacity of the measured cell in Ah. Default: from the data's soc_ref column, or else its throughput.
-    #[arg(long, value_name = "AH")]
+    #[arg(long, value_name = "AH", value_parser = parse_capacity)]
     pub cell_capacity_ah: Option<f64>,
     /// Spread of the cells in %: their capacity and resistance differ by about this much (one sigma).
-    #[arg(long, default_value_t = 1.0, value_name = "PERCENT")]
+    #[arg(long, default_value_t = 1.0, value_name = "PERCENT", value_parser = parse_spread)]
     pub spread: f64,
     /// Write a trace that `bms-sim trace` can step again.
     #[arg(long, value_name = "FILE")]
@@ -153,6 +153,19 @@ pub struct ParametersArguments {
     /// As Markdown, for docs/parameters.md.
     #[arg(long)]
     pub markdown: bool,
+}
+
+fn parse_capacity(text: &str) -> Result<f64, String> {
+    in_range(text, 0.01, 2_000.0, "Ah")
+}
+
+fn parse_spread(text: &str) -> Result<f64, String> {
+    in_range(text, 0.0, 20.0, "%")
+}
+
+fn in_range(text: &str, low: f64, high: f64, unit: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| (low..=high).contains(value));
+    value.ok_or_else(|| format!("expected {low} to {high} {unit}"))
 }
 
 fn parse_chemistry(name: &str) -> Result<Chemistry, String> {

@@ -193,7 +193,7 @@ fn differences(arguments: &ReplayArguments, seed: u64) -> Vec<Difference> {
         let sum: f64 = (0..12).map(|_| f64::from(random.next_u32()) / f64::from(u32::MAX)).sum();
         sigma * (sum - 6.0)
     };
-    let spread = arguments.spread.clamp(0.0, 20.0) / 100.0;
+    let spread = arguments.spread / 100.0;
     (0..arguments.cells)
         .map(|_| Difference { resistance: draw(spread * 5.0), capacity: draw(spread), soc: draw(spread) })
         .collect()

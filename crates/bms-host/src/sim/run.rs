@@ -99,7 +99,7 @@ fn change(session: &mut Session, at: &At) -> Vec<Verdict> {
 }
 
 /// Seconds as milliseconds.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be 0 to 1e9 s when read")]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be 0 to 1e7 s when read")]
 #[must_use]
 pub fn milliseconds(seconds: f64) -> u64 {
     (seconds * 1_000.0).round().max(0.0) as u64

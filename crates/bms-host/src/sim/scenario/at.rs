@@ -16,6 +16,9 @@ use super::fields::{Channels, ChargerField, FaultField, LoadField, Physical, Req
 use super::pack::{MAXIMUM_CELLS, Settings};
 use super::words::{Named, Word, words};
 
+/// No scenario is longer, s.
+pub const LONGEST_S: f64 = 1e7;
+
 /// One `[[at]]`.
 #[derive(Clone, Debug)]
 pub struct At {
@@ -301,8 +304,8 @@ fn read_at<'de, A: MapAccess<'de>>(mut map: A) -> Result<At, A::Error> {
         }
     }
     let time_s = time_s.ok_or_else(|| A::Error::custom("t_s is missing: when does this happen?"))?;
-    if !(0.0..=1e9).contains(&time_s) {
-        return Err(A::Error::custom(format!("t_s = {time_s} s: expected 0 to 1e9 s")));
+    if !(0.0..=LONGEST_S).contains(&time_s) {
+        return Err(A::Error::custom(format!("t_s = {time_s} s: expected 0 to {LONGEST_S} s")));
     }
     // All cells first, so that single ones can differ; a reset last, so that it meets everything else.
     changes.sort_by_key(|(_, change)| match change {

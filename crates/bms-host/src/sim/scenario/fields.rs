@@ -177,7 +177,9 @@ impl<'de> Deserialize<'de> for FaultField {
                 let detailed = Detailed::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
                 Ok(Fault::Injected(match detailed {
                     Detailed::OpenWire(wire) => return Ok(Fault::OpenWire(wire)),
-                    Detailed::WireResistance((wire, ohms)) => return Ok(Fault::WireResistance(wire, ohms.clamp(0.0, 1e3))),
+                    Detailed::WireResistance((wire, ohms)) => {
+                        return Ok(Fault::WireResistance(wire, ohms.clamp(0.0, 1e3)));
+                    }
                     Detailed::Stuck(channel) => FaultKind::Stuck(channel),
                     Detailed::Silent(channel) => FaultKind::Silent(channel),
                     Detailed::Late((channel, seconds)) => {

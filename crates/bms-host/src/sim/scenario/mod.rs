@@ -6,7 +6,7 @@ mod fields;
 mod pack;
 mod words;
 
-pub use at::{At, Change, Channel, Charger, Fault, Load};
+pub use at::{At, Change, Channel, Charger, Fault, LONGEST_S, Load};
 pub use expect::{Demand, Expect, Output, Signal};
 pub use pack::{MAXIMUM_CELLS, OneOrMany, Pack, Setting, Settings, saturating, unit_name};
 pub use words::{Named, Word};
@@ -174,7 +174,7 @@ fn natural_end(at: &[At], expect: &[(usize, Expect)]) -> f64 {
         Demand::Until(until) => until,
         Demand::Throughout(_, to) | Demand::Never(_, to) => to,
     });
-    last_demand.filter(|time| time.is_finite()).fold(last_change, f64::max) + 1.0
+    last_demand.filter(|time| time.is_finite()).fold(last_change, f64::max).min(LONGEST_S) + 1.0
 }
 
 /// Every violation, with the line of the parameter that breaks it.
@@ -201,7 +201,7 @@ impl File {
             return Some((period.span().start, reason));
         }
         outside(self.jitter.as_ref(), "jitter", 0.0, 0.9, "of the sample period")
-            .or_else(|| outside(self.duration_s.as_ref(), "duration_s", 0.0, 1e7, "s"))
+            .or_else(|| outside(self.duration_s.as_ref(), "duration_s", 0.0, LONGEST_S, "s"))
             .or_else(|| self.pack.mistake())
             .or_else(|| self.plant.mistake())
             .or_else(|| self.at.iter().find_map(|at| self.mistake_in(at)))
@@ -211,29 +211,30 @@ impl File {
     fn mistake_in(&self, at: &At) -> Option<(usize, String)> {
         let cells = *self.pack.cells.get_ref();
         at.changes.iter().find_map(|(offset, change)| {
-            let reason =
-                match change {
-                    Change::Cell(cell, _) if *cell >= cells => beyond(*cell, cells),
-                    Change::Lost(channels) | Change::Valid(channels) => {
-                        channels.iter().find_map(|channel| match channel {
-                            Channel::Cell(cell) if *cell >= cells => Some(beyond(*cell, cells)),
-                            _ => None,
-                        })?
-                    }
-                    Change::Fault(Fault::OpenWire(wire) | Fault::WireResistance(wire, _)) if *wire > cells => {
-                        format!("wire {wire}: the wires of {cells} cells are 0 to {cells}")
-                    }
-                    Change::Fault(
-                        Fault::WireResistance(..) | Fault::ChargeSwitch(_) | Fault::DischargeSwitch(_),
-                    ) if self.plant.open_loop => "this fault needs a plant; this scenario is open_loop".to_owned(),
-                    Change::MeasuredCells(count) if usize::from(*count) > MAXIMUM_CELLS => {
-                        format!("measured_cells = {count}: expected at most {MAXIMUM_CELLS}")
-                    }
-                    Change::Ambient(_) if self.plant.open_loop => {
-                        "ambient needs a plant; an open loop has t1, t2 … for the sensors".to_owned()
-                    }
-                    _ => return None,
-                };
+            let reason = match change {
+                Change::Cell(cell, _) if *cell >= cells => beyond(*cell, cells),
+                Change::Lost(channels) | Change::Valid(channels) => {
+                    channels.iter().find_map(|channel| match channel {
+                        Channel::Cell(cell) if *cell >= cells => Some(beyond(*cell, cells)),
+                        _ => None,
+                    })?
+                }
+                Change::Fault(Fault::OpenWire(wire) | Fault::WireResistance(wire, _)) if *wire > cells => {
+                    format!("wire {wire}: the wires of {cells} cells are 0 to {cells}")
+                }
+                Change::Fault(Fault::WireResistance(..) | Fault::ChargeSwitch(_) | Fault::DischargeSwitch(_))
+                    if self.plant.open_loop =>
+                {
+                    "this fault needs a plant; this scenario is open_loop".to_owned()
+                }
+                Change::MeasuredCells(count) if usize::from(*count) > MAXIMUM_CELLS => {
+                    format!("measured_cells = {count}: expected at most {MAXIMUM_CELLS}")
+                }
+                Change::Ambient(_) if self.plant.open_loop => {
+                    "ambient needs a plant; an open loop has t1, t2 … for the sensors".to_owned()
+                }
+                _ => return None,
+            };
             Some((*offset, reason))
         })
     }

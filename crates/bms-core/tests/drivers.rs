@@ -5,6 +5,7 @@
 mod manual {
     pub mod balancing;
     pub mod beyond;
+    pub mod calibration;
     pub mod counting;
     pub mod current;
     pub mod hardware;

@@ -288,6 +288,21 @@ fn loud_scans_do_not_choose_the_cells() {
     }
 }
 
+/// D04: only quiet scans feed balancing: without one it does not start, nor choose again.
+#[test]
+fn without_a_quiet_scan_there_is_no_balancing() {
+    let mut pack = uneven(Profile::Default);
+    pack.never_quiet = true;
+    pack.throughout(secs(120), "no quiet scan", |pack| !pack.balancing());
+    pack.never_quiet = false;
+    pack.until(secs(10), "a quiet scan", Pack::balancing);
+    pack.never_quiet = true;
+    pack.cell(3, mv(3_420));
+    pack.cell(5, mv(3_450));
+    pack.throughout(secs(120), "no new choice", |pack| pack.transfer().is_none_or(|(source, ..)| source == 3));
+    assert!(!pack.balancing(), "nothing goes on for ever on an old scan");
+}
+
 /// D27: sensor, wire, short-circuit and temperature alarms stop it; over-current does not.
 #[test]
 fn alarms_that_stop_balancing() {

@@ -91,7 +91,7 @@ impl Pack {
         let settled = self.now.since(self.idle_since) >= BalancerCapabilities::MANUAL.settle_time;
         Feedback {
             balance_current: self.balanced_cell().map_or(Current::ZERO, |(_, into_cell)| into_cell),
-            quiet: self.command.balance.is_idle() && settled,
+            quiet: self.command.balance.is_idle() && settled && !self.never_quiet,
             store_empty: self.store <= 0,
         }
     }

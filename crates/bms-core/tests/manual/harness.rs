@@ -86,6 +86,8 @@ pub struct Pack {
     pub output: Result<(), ErrorKind>,
     /// Whether the snapshot asked for at shutdown is stored at once.
     pub stores_snapshots: bool,
+    /// The balancer never says that it is settled.
+    pub never_quiet: bool,
     /// Resistance of each sense wire in mΩ, wire 0 at B−.
     pub wires: Vec<i32>,
     pub command: Command,
@@ -134,6 +136,7 @@ impl Pack {
             latched: false,
             output: Ok(()),
             stores_snapshots: true,
+            never_quiet: false,
             wires: vec![0; count + 1],
             command: Command::SAFE,
             events: Vec::new(),

@@ -1,13 +1,12 @@
-//! Settings, presets, models and calibration: S01–S04, S09, S11, C01, C02, D14, D24, D31, D33, the table of models.
+//! Settings, presets, models and calibration: S01–S04, S09, S11, D14, D24, D31, the table of models.
 
 use bms_core::bms::Request;
 use bms_core::command::Beep;
 use bms_core::config::{Chemistry, Config, Model, PARAMETERS, ParameterId, Profile, Rule, Scope, Violation};
 use bms_core::event::EventKind;
 use bms_core::measurement::{Cells, Group, Input, Reading, Sample, Temperatures};
-use bms_core::protection::Alarm;
 use bms_core::time::secs;
-use bms_core::units::{Current, ah, amps, deg_c, ma, mohm, mv, uv};
+use bms_core::units::{Current, ah, amps, deg_c, ma, mohm, mv};
 
 use crate::harness::{Act, PROFILES, Pack, Setup};
 
@@ -358,123 +357,24 @@ fn the_table_of_models() {
     }
 }
 
-/// A pack with both switches off by the user and no current, as C01 asks for.
-fn ready_to_calibrate() -> Pack {
-    let mut pack = Setup::new(Profile::Default).started();
-    pack.request(Request::SetCharge(false)).unwrap();
-    pack.request(Request::SetDischarge(false)).unwrap();
-    pack.advance(secs(1));
-    assert_eq!(pack.closed(), (false, false));
-    pack
-}
-
-/// C01 D33: the voltage is calibrated from the true pack voltage, with both switches off and no current, by at most 2 %.
+/// D15 A02 N01: exactly 20 V and exactly 100 V are within the supply.
 #[test]
-fn the_voltage_is_calibrated_from_the_true_pack_voltage() {
-    for true_value in [mv(53_200), mv(52_100), mv(52_800 + 1_050), mv(52_800 - 1_050)] {
-        let mut pack = ready_to_calibrate();
-        pack.request(Request::CalibrateVoltage(true_value)).unwrap();
-        pack.advance(secs(1));
-        let Reading::Valid(shown) = pack.status().pack_voltage else { panic!("valid") };
-        assert!(shown.minus(true_value).magnitude() <= mv(16), "{shown:?} for {true_value:?}");
-        assert!(pack.config().get(P::VoltageGain) != 0);
-        // What the protections look at is calibrated too.
-        let Reading::Valid(cell) = pack.status().cells.reading(0) else { panic!("valid") };
-        assert!(cell.times(16).minus(true_value).magnitude() <= mv(16));
-    }
-}
-
-/// C01 D33: refused outside its bounds, and then nothing changes.
-#[test]
-fn a_voltage_calibration_outside_its_bounds_is_refused() {
-    let mut pack = Setup::new(Profile::Default).started();
-    assert!(pack.request(Request::CalibrateVoltage(mv(53_000))).is_err(), "both switches on");
-    pack.request(Request::SetCharge(false)).unwrap();
-    pack.advance(secs(1));
-    assert!(pack.request(Request::CalibrateVoltage(mv(53_000))).is_err(), "one switch on");
-    for current in [100, -100, 5_000] {
-        let mut pack = ready_to_calibrate();
-        pack.current = ma(current);
-        pack.steps(2);
-        assert!(pack.request(Request::CalibrateVoltage(mv(53_000))).is_err(), "{current} mA");
-    }
-    let mut pack = ready_to_calibrate();
-    pack.current = ma(99);
-    pack.steps(2);
-    assert!(pack.request(Request::CalibrateVoltage(mv(53_000))).is_ok());
-    for wrong in [mv(52_800 + 1_110), mv(52_800 - 1_110), mv(0), mv(-52_800), uv(i32::MAX)] {
-        let mut pack = ready_to_calibrate();
-        let before = *pack.config();
-        assert!(pack.request(Request::CalibrateVoltage(wrong)).is_err(), "{wrong:?}");
-        pack.advance(secs(1));
-        assert_eq!(*pack.config(), before);
-        assert_eq!(pack.status().pack_voltage, Reading::Valid(mv(52_800)));
-    }
-    let mut pack = ready_to_calibrate();
-    pack.invalid_cells = 1;
-    pack.step();
-    assert!(pack.request(Request::CalibrateVoltage(mv(53_000))).is_err(), "not from an invalid reading");
-}
-
-/// D33: the correction is bounded as a whole: two of 1.5 % are 3 %.
-#[test]
-fn calibrations_do_not_add_up_beyond_the_bound() {
-    let mut pack = ready_to_calibrate();
-    pack.request(Request::CalibrateVoltage(mv(53_592))).unwrap();
-    pack.advance(secs(1));
-    assert!(pack.request(Request::CalibrateVoltage(mv(54_396))).is_err());
-}
-
-/// C02 D33 D17: the current is calibrated from a true current of at least 5 A, by at most 10 %.
-#[test]
-fn the_current_is_calibrated_from_a_true_current() {
-    for (measured, true_value) in [(10_000, 10_500), (-10_000, -9_100), (5_000, 5_400), (-100_000, -109_000)] {
-        let mut pack = Setup::new(Profile::Default).started();
-        pack.current = ma(measured);
-        pack.steps(3);
-        pack.request(Request::CalibrateCurrent(ma(true_value))).unwrap();
-        pack.steps(3);
-        let Reading::Valid(shown) = pack.status().current else { panic!("valid") };
-        assert!(shown.minus(ma(true_value)).magnitude() <= ma(5), "{shown:?} for {true_value}");
-    }
-}
-
-/// C02 D33: refused outside its bounds, and then nothing changes.
-#[test]
-fn a_current_calibration_outside_its_bounds_is_refused() {
-    for (measured, true_value) in [
-        (4_000, 4_100),
-        (10_000, 4_999),
-        (10_000, 11_200),
-        (10_000, 8_800),
-        (10_000, -10_000),
-        (-10_000, 10_000),
-        (0, 10_000),
-        (10_000, 0),
-        (10_000, i32::MIN),
-    ] {
-        let mut pack = Setup::new(Profile::Default).started();
-        pack.current = ma(measured);
-        pack.steps(3);
-        let before = *pack.config();
-        assert!(pack.request(Request::CalibrateCurrent(ma(true_value))).is_err(), "{measured} → {true_value}");
-        pack.steps(3);
-        assert_eq!(*pack.config(), before);
-        assert_eq!(pack.status().current, Reading::Valid(ma(measured)));
-    }
-}
-
-/// C02: a calibrated current is what the protections look at.
-#[test]
-fn the_protections_use_the_calibrated_current() {
-    let mut pack = Setup::new(Profile::Manual).set(P::DischargeOvercurrentProtection, 100_000).started();
-    pack.current = amps(-100);
-    pack.steps(3);
-    pack.request(Request::CalibrateCurrent(amps(-105))).unwrap();
-    pack.until(secs(32), "105 A", |pack| pack.has(Alarm::DischargeOvercurrent));
-    pack.current = Current::ZERO;
-    pack.step();
-    assert_eq!(pack.status().current, Reading::Valid(Current::ZERO), "a gain, not an offset");
+fn the_ends_of_the_supply_are_within() {
+    use bms_core::config::Warning;
+    let low =
+        |value| Setup::from_config(Config::li_ion(8).with_model(Model::B2a24s20p)).set(P::AutoShutdownVoltage, value);
+    let warned = |setup: Setup, warning| setup.config.validate().unwrap().warnings().contains(warning);
+    assert!(!warned(low(2_500_000), Warning::SupplyBelow20Volts));
+    assert!(warned(low(2_499_999), Warning::SupplyBelow20Volts));
+    let many = Config::lifepo4(32).with_charge_limit(amps(50), secs(30)).with_discharge_limit(amps(50), secs(30));
+    let high = |value| {
+        Setup::from_config(many)
+            .set(P::CellOvervoltageRecovery, 3_100_000)
+            .set(P::BalanceStartVoltage, 3_000_000)
+            .set(P::CellOvervoltageProtection, value)
+    };
+    assert!(!warned(high(3_125_000), Warning::SupplyAbove100Volts));
+    assert!(warned(high(3_125_001), Warning::SupplyAbove100Volts));
 }
 
 /// D26: the wire limit is min(1 Ω, 0.4 V / balance current) unless set.

@@ -395,6 +395,17 @@ fn no_shutdown_in_the_first_minute_awake() {
     pack.until(secs(12), "then it shuts down", |pack| pack.command.power == Power::Release);
 }
 
+/// D02: the minute counts from the first step, to the tick.
+#[test]
+fn the_first_minute_ends_after_60_seconds() {
+    let mut pack = Setup::new(Profile::Default).set(P::AutoShutdownDelay, 0).pack();
+    pack.all_cells(mv(2_590));
+    pack.step();
+    let awake = pack.now;
+    pack.until(secs(62), "down", |pack| pack.has(Alarm::AutoShutdown));
+    assert!((60_000..=60_100).contains(&pack.now.since(awake).as_millis()), "{:?}", pack.now.since(awake));
+}
+
 /// P18: a wrong number of cells opens both switches, says so, and ends when the number is right.
 #[test]
 fn the_cell_count_must_match() {

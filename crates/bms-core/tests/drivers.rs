@@ -193,6 +193,7 @@ mod follower {
     /// Both drivers, each around a core and a board of its own.
     pub struct Follower {
         port: Port,
+        begun: bool,
         blocking: Driver<Blocking>,
         #[cfg(feature = "async")]
         asynch: (Port, Driver<asynch::Async>),
@@ -204,6 +205,7 @@ mod follower {
             Self {
                 blocking: Driver::new(prepared(), blocking_board(&port)),
                 port,
+                begun: false,
                 #[cfg(feature = "async")]
                 asynch: {
                     let port = Port::new();
@@ -216,14 +218,7 @@ mod follower {
             let next = match input {
                 Input::Sample(sample) => Ok(*sample),
                 Input::Lost(kind) => Err(kind),
-                // No driver ticks: it waits for its sampler, or loses it. The cores behind them are told alike.
-                Input::Tick => {
-                    self.each(&mut |bms| {
-                        bms.step(now, Input::Tick);
-                        bms.output_result(output);
-                    });
-                    return;
-                }
+                Input::Tick => return self.tick(now, output, expected),
             };
             self.port.set(now, Some(next), output);
             let step = self.blocking.poll().expect("the sampler had something");
@@ -236,6 +231,24 @@ mod follower {
                 let awaited = embassy_futures::block_on(driver.step());
                 assert_eq!((awaited.at, &awaited.command), (now, expected), "the async driver");
                 assert_eq!(awaited.watchdog.is_some(), step.watchdog.is_some());
+                assert!(port.received(expected), "all of it was written");
+            }
+        }
+        /// A step without a sample: the first one of all, which a driver does by itself, or one that is asked for.
+        fn tick(&mut self, now: Instant, output: Result<(), ErrorKind>, expected: &Command) {
+            let first = !std::mem::replace(&mut self.begun, true);
+            self.port.set(now, None, output);
+            let step = if first { self.blocking.poll().expect("the first step") } else { self.blocking.poll_now() };
+            assert_eq!((step.at, &step.command), (now, expected), "the blocking driver");
+            assert!(self.port.received(expected), "all of it was written");
+            #[cfg(feature = "async")]
+            {
+                let (port, driver) = &mut self.asynch;
+                port.set(now, None, output);
+                let awaited = embassy_futures::block_on(async {
+                    if first { driver.step().await } else { driver.step_now().await }
+                });
+                assert_eq!((awaited.at, &awaited.command), (now, expected), "the async driver");
                 assert!(port.received(expected), "all of it was written");
             }
         }

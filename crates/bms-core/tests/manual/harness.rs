@@ -194,6 +194,10 @@ impl Pack {
         self.now = self.now.after(ms(step));
         step
     }
+    /// The first step, at the start, without a sample.
+    pub fn begin(&mut self) {
+        self.feed(Input::Tick);
+    }
     /// One sample period passes and a sample is stepped.
     pub fn step(&mut self) -> Command {
         let step = self.tick_clock();

@@ -110,7 +110,7 @@ fn nothing_closes_while_a_delay_is_running() {
 fn it_beeps_at_wake() {
     for profile in PROFILES {
         let mut pack = Setup::new(profile).pack();
-        let mut beeps = 0;
+        let mut beeps = u32::from(pack.command.beep == Beep::Awake);
         for _ in 0..600 {
             pack.step();
             beeps += u32::from(pack.command.beep == Beep::Awake);
@@ -206,7 +206,6 @@ fn an_abnormal_reset_holds_off() {
         for stored in [Stored::Nothing, Stored::Snapshot(half_full())] {
             let mut pack =
                 Setup::new(Profile::Default).set(P::ShortCircuitRelease, 20_000).after_reset(stored, cause).pack();
-            pack.step();
             let first = pack.now;
             pack.until(secs(25), "closes", |pack| pack.closed() == (true, true));
             let waited = pack.now.since(first);
@@ -239,7 +238,6 @@ fn restored_alarms_hold_to_their_recovery() {
         pack.current = amps(0);
         pack.advance(secs(40));
         let mut pack = pack.reset(ResetCause::PowerOn);
-        pack.step();
         let first = pack.now;
         pack.until(secs(62), "released", |pack| pack.command.discharge.is_closed());
         assert!(pack.now.since(first) >= secs(60), "a reset never shortens a release");

@@ -57,9 +57,11 @@ impl Setup {
         self.cause = cause;
         self
     }
-    /// The pack before its first step.
+    /// The pack before its first sample: stepped once, as a driver begins.
     pub fn pack(self) -> Pack {
-        Pack::new(self)
+        let mut pack = Pack::new(self);
+        pack.begin();
+        pack
     }
     /// The pack with both switches closed.
     pub fn started(self) -> Pack {

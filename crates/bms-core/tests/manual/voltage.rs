@@ -400,7 +400,6 @@ fn no_shutdown_in_the_first_minute_awake() {
 fn the_first_minute_ends_after_60_seconds() {
     let mut pack = Setup::new(Profile::Default).set(P::AutoShutdownDelay, 0).pack();
     pack.all_cells(mv(2_590));
-    pack.step();
     let awake = pack.now;
     pack.until(secs(62), "down", |pack| pack.has(Alarm::AutoShutdown));
     assert!((60_000..=60_100).contains(&pack.now.since(awake).as_millis()), "{:?}", pack.now.since(awake));

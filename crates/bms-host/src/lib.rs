@@ -6,6 +6,7 @@
 //! * [`trace`]: recording and bit-exact replay.
 //! * [`fault`]: what can go wrong between them.
 //! * [`conformance`]: checks for any implementation of a port, also on a real board.
+//! * [`sim`]: the program `bms-sim`.
 
 pub mod conformance;
 pub mod fault;
@@ -14,3 +15,4 @@ pub mod plant;
 pub mod rig;
 mod schedule;
 pub mod trace;
+pub mod sim;

@@ -1,0 +1,173 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use bms_core::config::Chemistry;
+use clap::{Args, Parser, Subcommand};
+
+/// A battery protection system on a simulated pack.
+///
+/// Without a command: a demonstration day on a 16-cell LiFePO4 pack.
+/// Exit code: 0 done, 1 a violated expectation or an invalid configuration, 2 bad usage or an unreadable file.
+#[derive(Debug, Parser)]
+#[command(name = "bms-sim", version, max_term_width = 120)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Where the results go.
+    #[command(flatten)]
+    pub output: OutputArguments,
+    /// What randomness starts from: the same seed gives the same run. Default: the scenario's, or 1.
+    #[arg(long, global = true, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Where results go.
+#[derive(Clone, Debug, Args)]
+pub struct OutputArguments {
+    /// Directory for the plots.
+    #[arg(long, default_value = "target/bms-sim", global = true, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Also write the results as JSON.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Colours: by default only on a terminal.
+    #[arg(long, default_value = "auto", global = true, value_name = "WHEN")]
+    pub color: Colour,
+}
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a scripted scenario and check what it expects (docs/scenarios.md)
+    Run(RunArguments),
+    /// Run measured data of one cell, scaled to a pack
+    Replay(ReplayArguments),
+    /// Step a recorded trace again and compare every output bit for bit
+    Trace(TraceArguments),
+    /// Watch a simulated pack live; switch, inject faults, change parameters
+    Watch(WatchArguments),
+    /// Check the configuration in a scenario or configuration file
+    Check(CheckArguments),
+    /// Print the table of parameters
+    Parameters(ParametersArguments),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The scenario.
+    #[arg(value_name = "SCENARIO.toml")]
+    pub scenario: PathBuf,
+    /// Write a trace that `bms-sim trace` can step again.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Draw the plots too.
+    #[arg(long)]
+    pub plots: bool,
+    /// Print the status page of the end too.
+    #[arg(long)]
+    pub page: bool,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// Measured data: CSV with the columns time_s,current_a,voltage_v,temp_c.
+    #[arg(value_name = "CELL.csv")]
+    pub data: PathBuf,
+    /// Cells in series.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(4..=24))]
+    pub cells: u8,
+    /// Chemistry: li-ion (nmc, nca), lifepo4 (lfp) or lto. Default: from the data's highest voltage.
+    #[arg(long, value_parser = parse_chemistry)]
+    pub chemistry: Option<Chemistry>,
+    /// Capacity of the pack in Ah; the data's current is scaled by it.
+    #[arg(long, default_value_t = 100.0, value_name = "AH", value_parser = parse_capacity)]
+    pub capacity_ah: f64,
+    /// Capacity of the measured cell in Ah. Default: from the data's soc_ref column, or else its throughput.
+    #[arg(long, value_name = "AH", value_parser = parse_capacity)]
+    pub cell_capacity_ah: Option<f64>,
+    /// Spread of the cells in %: their capacity and resistance differ by about this much (one sigma).
+    #[arg(long, default_value_t = 1.0, value_name = "PERCENT", value_parser = parse_spread)]
+    pub spread: f64,
+    /// Write a trace that `bms-sim trace` can step again.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
+
+/// Arguments of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// The trace.
+    #[arg(value_name = "TRACE.csv")]
+    pub trace: PathBuf,
+    /// For a trace without its first line: the scenario whose configuration it was recorded with.
+    #[arg(long, value_name = "SCENARIO.toml")]
+    pub scenario: Option<PathBuf>,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+pub struct WatchArguments {
+    /// A scenario to start from. Default: the demonstration's pack.
+    #[arg(value_name = "SCENARIO.toml")]
+    pub scenario: Option<PathBuf>,
+    /// Draw this many pages as text, one a simulated second, instead of taking over the terminal.
+    #[arg(long, value_name = "PAGES")]
+    pub headless: Option<u32>,
+    /// Keys to press, one before each headless page.
+    #[arg(long, value_name = "KEYS", requires = "headless", default_value = "")]
+    pub keys: String,
+    /// Simulated seconds a second.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub speed: u32,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// A scenario, or a file with only [pack] and [config].
+    #[arg(value_name = "FILE.toml")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `parameters`.
+#[derive(Debug, Args)]
+pub struct ParametersArguments {
+    /// Only the defaults of this chemistry: li-ion (nmc, nca), lifepo4 (lfp) or lto.
+    #[arg(long, value_parser = parse_chemistry)]
+    pub chemistry: Option<Chemistry>,
+    /// As Markdown, for docs/parameters.md.
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+fn parse_capacity(text: &str) -> Result<f64, String> {
+    in_range(text, 0.01, 2_000.0, "Ah")
+}
+
+fn parse_spread(text: &str) -> Result<f64, String> {
+    in_range(text, 0.0, 20.0, "%")
+}
+
+fn in_range(text: &str, low: f64, high: f64, unit: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| (low..=high).contains(value));
+    value.ok_or_else(|| format!("expected {low} to {high} {unit}"))
+}
+
+fn parse_chemistry(name: &str) -> Result<Chemistry, String> {
+    Chemistry::from_name(name).ok_or_else(|| "expected li-ion (nmc, nca), lifepo4 (lfp) or lto".to_owned())
+}

@@ -102,6 +102,12 @@ impl World {
         }
     }
 
+    /// Remembers readings from now on, because this fault will need them (late and stuck channels).
+    pub fn foresee(&mut self, kind: FaultKind) {
+        const NEVER: Instant = Instant::from_millis(u64::MAX);
+        self.faults.add(Fault::from(NEVER, kind));
+    }
+
     /// Measures; tells whether `sample` was delivered.
     pub fn measure(&mut self, now: Instant, sample: &mut Sample) -> Delivery {
         *sample = match &mut self.kind {

@@ -446,9 +446,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let conduct = Conduct {
             elapsed,
             charging: usable && charge && current > CHARGER_CURRENT,
-            discharging: usable
-                && command.discharge.is_closed()
-                && current < crate::units::Current::ZERO.minus(CHARGER_CURRENT),
+            discharging: usable && discharge && current < crate::units::Current::ZERO.minus(CHARGER_CURRENT),
             load_removed: self.previous_inputs.load && self.measurement.inputs.load == Some(false),
             charger_removed: self.previous_inputs.charger && self.measurement.inputs.charger == Some(false),
         };

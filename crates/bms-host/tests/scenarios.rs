@@ -44,7 +44,10 @@ fn every_scenario_keeps_its_expectations() {
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() >= 20);
+    let documentation = include_str!("../../../docs/scenarios.md");
     for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(documentation.contains(name), "docs/scenarios.md lists every example, but not {name}");
         let scenario = load(&file).unwrap_or_else(|error| panic!("{}: {error:?}", file.display()));
         assert!(!scenario.requirements.is_empty() && !scenario.description.is_empty(), "{}", file.display());
         let finished = play(&scenario, scenario.seed.unwrap_or(1)).unwrap();

@@ -38,7 +38,7 @@ current_noise = 0.02
 const KEYS: [&str; 4] = [
     "c charge  d discharge  b balance   g charger  l load  o overload  s short circuit   e emergency stop",
     "1 cell high  2 cell low  3 wire open  4 cold  5 MOS hot  6 T1 lost  7 sampler lost  8 wire bad",
-    "[ ] choose a parameter  - + change it   r reset: emergency stop, lock-out, permanent faults",
+    "[ ] choose a parameter  - + change it  < > by ten steps   r reset: emergency stop, lock-out, permanent faults",
     ", . slower faster  space pause  q quit",
 ];
 
@@ -161,6 +161,8 @@ impl Watch {
             ']' => self.selected = (self.selected + 1) % adjustable().count().max(1),
             '-' => self.adjust(-1),
             '+' | '=' => self.adjust(1),
+            '<' => self.adjust(-10),
+            '>' => self.adjust(10),
             _ => self.inject(key),
         }
     }

@@ -149,6 +149,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
     pub const fn now(&self) -> Instant {
         self.plant.now()
     }
+    /// The `now` that the core was told in the last step.
+    #[must_use]
+    pub const fn stepped_at(&self) -> Instant {
+        self.stepped
+    }
     /// The pack: its truth.
     #[must_use]
     pub const fn plant(&self) -> &Plant {
@@ -279,7 +284,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
             Delivery::Delivered => Given::Sample,
             Delivery::Failed(kind) => Given::Lost(kind),
             // A driver waits for a silent sampler until the core's deadline.
-            Delivery::Nothing if now >= self.bms.deadline() => Given::Lost(ErrorKind::Timeout),
+            Delivery::Nothing if self.faults.clock(now) >= self.bms.deadline() => Given::Lost(ErrorKind::Timeout),
             Delivery::Nothing => Given::Nothing,
         };
         let input = match self.given {
@@ -287,10 +292,12 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
             Given::Lost(kind) => Input::Lost(kind),
             Given::Nothing | Given::Unpowered => return self.bms.command(),
         };
-        self.stepped = now;
         self.last_operations.clear();
         self.last_operations.append(&mut self.operations);
-        let command = self.bms.step(now, input);
+        // The samples keep their true times; only the core's clock can be wrong.
+        let told = self.faults.clock(now);
+        self.stepped = told;
+        let command = self.bms.step(told, input);
         self.written = self.apply(&command, now);
         self.bms.output_result(self.written);
         self.collect_events();

@@ -7,17 +7,18 @@ use bms_core::balancing::{BalancerCapabilities, Plan};
 use bms_core::command::{Expiring, Power as PowerState, ScanMode, Switch};
 use bms_core::config::Chemistry;
 use bms_core::measurement::{Cells, Feedback, Group, Inputs, Sample, Temperatures};
+use bms_core::port::compose::Senses;
 use bms_core::port::{
-    Balancer, Clock, CurrentSense, ErrorKind, ErrorType, FeedbackSense, Heater, InputSense, Power, Precharge, Sampler,
-    Switches, TemperatureSense,
+    Balancer, CellSense, Clock, CurrentSense, ErrorKind, ErrorType, FeedbackSense, Heater, InputSense, Power,
+    Precharge, Sampler, Switches, TemperatureSense,
 };
 use bms_core::time::{Instant, ms};
 use bms_core::units::{Current, amps, ma};
 use bms_host::conformance::{self as kit, Bench, Condition, Report, SamplerPromise, Verdict};
 use bms_host::fault::{Channel, Fault, FaultControl, FaultKind};
 use bms_host::mock::{
-    MockBalancer, MockCurrent, MockFeedback, MockHeater, MockInputs, MockLastResort, MockPack, MockPower,
-    MockPrecharge, MockSampler, MockSwitches, MockTemperatures,
+    MockBalancer, MockCells, MockCurrent, MockFeedback, MockHeater, MockInputs, MockLastResort, MockPack, MockPower,
+    MockPrecharge, MockSampler, MockStack, MockSwitches, MockTemperatures,
 };
 use bms_host::plant::{PackSpec, Plant};
 use bms_host::rig::Schedule;
@@ -210,7 +211,7 @@ impl Sampler<24> for BadSampler {
             }
             (Habit::NeverBlocks | Habit::Repeats, Err(nb::Error::WouldBlock)) => {
                 *sample = self.last;
-                return if self.habit == Habit::NeverBlocks || now.as_millis() % 10 == 3 { Ok(()) } else { answer };
+                return if self.habit == Habit::NeverBlocks || now.as_millis() % 7 == 3 { Ok(()) } else { answer };
             }
             (Habit::DiesOfAnError, Err(nb::Error::Other(_))) => {
                 self.good = MockSampler::new(&self.pack, Schedule::every(bms_core::time::Duration::MAX));
@@ -262,7 +263,8 @@ fn samplers_with_bad_habits_are_rejected() {
         (Habit::Clips, "CurrentSense: gives an error beyond"),
     ] {
         let mut bench = pack();
-        let good = MockSampler::new(&bench, Schedule::every(ms(5)));
+        // An odd period, so that no rhythm of the kit falls together with it.
+        let good = MockSampler::new(&bench, Schedule::every(ms(7)));
         let mut port = BadSampler { pack: bench.clone(), good, last: Sample::new(), habit };
         let mut report = Report::new();
         kit::sampler::<24>(&mut bench, &mut port, promise(), &mut report);
@@ -557,4 +559,73 @@ fn outputs_that_do_not_expire_are_rejected() {
     rejected(&report, "Precharge: switches off by itself");
     kit::power(&mut pack(), |bench| Forever(bench.clone()), &mut report);
     rejected(&report, "Power: releases");
+}
+
+// ---- async ports, and samplers composed of small ports ----
+
+#[test]
+fn the_async_mock_ports_keep_every_rule() {
+    let mut report = Report::new();
+    let mut bench = pack();
+    let mut port = kit::Awaited(MockSampler::new(&bench, schedule()));
+    kit::sampler::<24>(&mut bench, &mut port, promise(), &mut report);
+    let mut bench = pack();
+    kit::current_sense(&mut bench.clone(), &mut kit::Awaited(MockCurrent(bench.clone())), ma(100), &mut report);
+    kit::input_sense(&mut bench.clone(), &mut kit::Awaited(MockInputs(bench.clone())), &mut report);
+    let mut other = pack();
+    kit::switches(&mut other, |bench| kit::Awaited(MockSwitches::new(bench)), &mut report);
+    kit::balancer(&mut bench, |bench| kit::Awaited(MockBalancer::new(bench)), CELLS, &mut report);
+    kit::heater(&mut bench, |bench| kit::Awaited(MockHeater::new(bench)), &mut report);
+    kit::power(&mut bench, |bench| kit::Awaited(MockPower::new(bench)), &mut report);
+    accepted(&report, 40);
+}
+
+#[test]
+fn a_sampler_composed_of_small_ports_keeps_every_rule() {
+    for asynchronous in [false, true] {
+        let mut bench = pack();
+        let composed = Senses::new(bench.clock())
+            .with_cells(MockCells(bench.clone()), ms(50))
+            .with_current(MockCurrent(bench.clone()), ms(10))
+            .with_temperatures(MockTemperatures(bench.clone()), ms(150))
+            .with_stack(MockStack(bench.clone()), ms(50))
+            .with_feedback(MockFeedback(bench.clone()), ms(10))
+            .with_inputs(MockInputs(bench.clone()), ms(10));
+        let mut report = Report::new();
+        if asynchronous {
+            kit::sampler::<24>(&mut bench, &mut kit::Awaited(composed), promise(), &mut report);
+        } else {
+            let mut composed = composed;
+            kit::sampler::<24>(&mut bench, &mut composed, promise(), &mut report);
+        }
+        accepted(&report, 14);
+    }
+}
+
+#[test]
+fn the_middleware_without_faults_changes_nothing_and_with_faults_acts_on_small_ports() {
+    let bench = pack();
+    let faults = FaultControl::new();
+    let mut port = faults.wrap::<_, _, 24>(MockCurrent(bench.clone()), &bench.clock(), 1);
+    let mut report = Report::new();
+    kit::current_sense(&mut bench.clone(), &mut port, ma(100), &mut report);
+    accepted(&report, 3);
+    faults.add(Fault::from(bench.now(), FaultKind::InvertedCurrent));
+    let mut report = Report::new();
+    kit::current_sense(&mut bench.clone(), &mut port, ma(100), &mut report);
+    rejected(&report, "CurrentSense: gives charging positive");
+    faults.clear();
+    faults.add(Fault::from(bench.now(), FaultKind::Lost(Channel::Current)));
+    assert!(matches!(CurrentSense::current(&mut port), Err(nb::Error::Other(_))));
+    let mut cells = Cells::<24>::new(0);
+    let mut port = faults.wrap::<_, _, 24>(MockCells(bench.clone()), &bench.clock(), 1);
+    faults.add(Fault::from(bench.now(), FaultKind::CellInvalid(2)));
+    CellSense::cells(&mut port, &mut cells).unwrap();
+    assert!(!cells.get(2).is_valid() && cells.get(3).is_valid());
+    let mut clock = faults.wrap::<_, _, 24>(bench.clock(), &bench.clock(), 1);
+    faults.add(Fault::during(bench.now().after(ms(3_000)), ms(500), FaultKind::ClockBack(100)));
+    let mut report = Report::new();
+    kit::clock(&mut bench.clone(), &clock, &mut report);
+    rejected(&report, "Clock 1");
+    let _ = clock.inner();
 }

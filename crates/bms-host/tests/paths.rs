@@ -28,7 +28,7 @@ fn direct(script: Script, faults: &[Fault], schedule: Schedule) -> Log {
     let mut log = Log::new();
     for (seconds, act) in script {
         act(rig.plant_mut());
-        rig.run_for_each(secs(*seconds), |rig, command| log.push((rig.now(), *command)));
+        rig.run_for_each(secs(*seconds), |rig, command| log.push((rig.stepped_at(), *command)));
     }
     log
 }
@@ -103,6 +103,7 @@ fn the_same_with_faults_of_the_measurement_and_of_the_outputs() {
         Fault::during(at(90), secs(4), FaultKind::WriteFails(Output::Switches)),
         Fault::during(at(100), secs(4), FaultKind::Stuck(Channel::Cells)),
         Fault::during(at(110), secs(4), FaultKind::WriteIgnored(Output::Balancer)),
+        Fault::during(at(60), secs(1), FaultKind::ClockBack(700)),
     ];
     compare(DAY, &faults, Schedule::default());
 }
@@ -148,6 +149,16 @@ fn measurement_faults_open_the_switches() {
         rig.run_for(secs(120));
         assert!(rig.bms().command().charge.is_closed(), "{kind:?} is over");
     }
+}
+
+#[test]
+fn a_clock_that_goes_back_is_noticed() {
+    let mut rig = running();
+    let now = rig.now();
+    rig.faults().add(Fault::from(now, FaultKind::ClockBack(5_000)));
+    let mut raised = false;
+    rig.run_for_each(ms(300), |rig, _| raised |= rig.bms().status().alarms.contains(Alarm::TimeWentBack));
+    assert!(raised && !rig.bms().command().charge.is_closed());
 }
 
 #[test]

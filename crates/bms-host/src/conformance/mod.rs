@@ -5,6 +5,8 @@
 //!                                                   ├─► check functions ─► Report: passed, failed why, not possible
 //! the port under test, or what constructs it ───────┘
 //! ```
+//! Async ports are checked through [`Awaited`].
+//!
 //! # On a real board
 //! Implement [`Bench`] for the test rig around the board: a bench supply for cells and current, a relay in the sense lines,
 //! pins that read back gates and outputs. Whatever the rig cannot do it answers with `false` or `None`; those checks are
@@ -13,9 +15,11 @@
 //!
 //! Checks of outputs take a constructor, because the first MUST of every output concerns the moment it returns.
 
+mod awaited;
 mod outputs;
 mod senses;
 
+pub use awaited::Awaited;
 pub use outputs::{balancer, heater, last_resort, power, precharge, switches};
 pub use senses::{SamplerPromise, clock, current_sense, feedback_sense, input_sense, sampler, temperature_sense};
 

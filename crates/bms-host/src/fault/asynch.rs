@@ -15,7 +15,14 @@ use super::{Delivery, Faulty, InjectedError, Output};
 
 impl<P: Timer, C: Clock, const N: usize> Timer for Faulty<P, C, N> {
     async fn wait_until(&self, at: Instant) {
-        self.port.wait_until(at).await;
+        // A clock that tells a wrong time also wakes at a wrong one.
+        loop {
+            let told = Clock::now(self);
+            if told >= at {
+                return;
+            }
+            self.port.wait_until(self.port.now().after(at.since(told))).await;
+        }
     }
 }
 

@@ -104,6 +104,10 @@ pub enum FaultKind {
     SwappedCells(u8, u8),
     /// The front end reports this many cells.
     CellCount(u8),
+    /// The clock stands still from here on.
+    ClockStopped,
+    /// The clock tells a time so far in the past, ms.
+    ClockBack(u32),
     /// Writes to the output fail and are not carried out.
     WriteFails(Output),
     /// Writes to the output are reported as done and are not carried out.
@@ -182,6 +186,16 @@ impl FaultList {
     /// Those that are there at a time, in the order in which they were added.
     pub fn active(&self, now: Instant) -> impl Iterator<Item = FaultKind> {
         self.0.iter().filter(move |fault| fault.is_active(now)).map(|fault| fault.kind)
+    }
+    /// What a clock with these faults tells when it is really `now`.
+    #[must_use]
+    pub fn clock(&self, now: Instant) -> Instant {
+        let active = self.0.iter().filter(|fault| fault.is_active(now));
+        active.fold(now, |told, fault| match fault.kind {
+            FaultKind::ClockStopped => told.min(fault.from),
+            FaultKind::ClockBack(by_ms) => told.before(Duration::from_millis(by_ms)),
+            _ => told,
+        })
     }
     /// What happens to a write.
     #[must_use]

@@ -157,7 +157,7 @@ pub(super) fn port_error<E>(error: nb::Error<E>) -> nb::Error<InjectedError<E>> 
 
 impl<P: Clock, C: Clock, const N: usize> Clock for Faulty<P, C, N> {
     fn now(&self) -> Instant {
-        self.port.now()
+        self.control.0.borrow().clock(self.port.now())
     }
 }
 

@@ -119,6 +119,8 @@ impl<const N: usize> SampleFaults<N> {
             FaultKind::MosTemperatureInvalid => temperatures(sample, |all| all.mos = Reading::Invalid),
             FaultKind::SamplerLost
             | FaultKind::SamplerSilent
+            | FaultKind::ClockStopped
+            | FaultKind::ClockBack(_)
             | FaultKind::WriteFails(_)
             | FaultKind::WriteIgnored(_)
             | FaultKind::WriteSlow { .. } => {}

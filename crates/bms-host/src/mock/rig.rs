@@ -20,7 +20,7 @@ use crate::schedule::Schedule;
 pub type MockBoard<const N: usize> = Board<
     Faulty<MockSampler, MockClock, N>,
     Faulty<MockSwitches, MockClock, N>,
-    MockClock,
+    Faulty<MockClock, MockClock, N>,
     Faulty<MockBalancer, MockClock, N>,
     Faulty<MockHeater, MockClock, N>,
     Faulty<MockPrecharge, MockClock, N>,
@@ -62,7 +62,7 @@ impl<const N: usize> DriverRig<N> {
             power: faults.wrap(MockPower::new(&pack), &clock, spec.seed),
             last_resort: faults.wrap(MockLastResort::new(&pack), &clock, spec.seed),
             indicator: faults.wrap(MockIndicator::new(&pack), &clock, spec.seed),
-            clock,
+            clock: faults.wrap(clock.clone(), &clock, spec.seed),
         };
         let mut bms = Bms::<N>::with_capacity(config);
         bms.restore(Stored::Nothing, ResetCause::PowerOn);

@@ -139,7 +139,7 @@ pub struct WatchArguments {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// A scenario, or a file with only [pack] and [config].
+    /// A scenario, or a file with only `[pack]` and `[config]`.
     #[arg(value_name = "FILE.toml")]
     pub file: PathBuf,
 }

@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         Some(Command::Check(arguments)) => check::run(arguments, json, out),
         Some(Command::Parameters(arguments)) => parameters::run(arguments, json, out),
         Some(Command::Replay(data)) => replay::run(data, arguments.seed.unwrap_or(1), directory, json, colours, out),
-        Some(Command::Watch(watched)) => watch::run(watched, arguments.seed, colours, out),
+        Some(Command::Watch(watched)) => watch::run(watched, arguments.seed, json, colours, out),
         Some(Command::Trace(recorded)) => trace::run(recorded, json, out),
     }
 }

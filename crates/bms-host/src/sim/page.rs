@@ -166,7 +166,9 @@ impl Page {
                 Mark::Lowest => ("▼", LOWEST),
                 Mark::None => (" ", Style::new()),
             };
-            let star = if cell.balancing { "*" } else { " " };
+            // On a terminal that can, the cells that the balancer works on flash, as in the manual.
+            let (star, style) =
+                if cell.balancing { ("*", style.add_modifier(Modifier::SLOW_BLINK)) } else { (" ", style) };
             let line = Line::from(vec![
                 Span::styled(format!("{:02} ", index + 1), LABEL),
                 Span::styled(format!("{}{sign}{star}", cell.voltage), style),

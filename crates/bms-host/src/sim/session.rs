@@ -20,7 +20,7 @@ use super::closed_loop::{self, ClosedLoop};
 use super::failure::FileError;
 use super::open_loop::OpenLoop;
 use super::record::Record;
-use super::scenario::{Change, MAXIMUM_CELLS, Scenario};
+use super::scenario::{Change, Fault, MAXIMUM_CELLS, Scenario};
 use super::world::World;
 
 /// A run.
@@ -98,6 +98,11 @@ impl Session {
         };
         let mut session = Self::new(scenario.config, world, scenario.jitter, seed);
         session.know_state_of_charge(scenario);
+        for change in scenario.at.iter().flat_map(|at| &at.changes) {
+            if let Change::Fault(Fault::Injected(kind)) = change.1 {
+                session.world.foresee(kind);
+            }
+        }
         Ok(session)
     }
 

@@ -10,7 +10,7 @@ use bms_core::snapshot::UserSwitches;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
 use super::arguments::WatchArguments;
-use super::failure::{Failure, FileError, Outcome};
+use super::failure::{Failure, FileError, Outcome, write};
 use super::numbers::{clock, quantity};
 use super::page::{PRINTED_WIDTH, Page};
 use super::report;
@@ -38,7 +38,7 @@ current_noise = 0.02
 const KEYS: [&str; 4] = [
     "c charge  d discharge  b balance   g charger  l load  o overload  s short circuit   e emergency stop",
     "1 cell high  2 cell low  3 wire open  4 cold  5 MOS hot  6 T1 lost  7 sampler lost  8 wire bad",
-    "[ ] choose a parameter  - + change it   r reset: emergency stop, lock-out, permanent faults",
+    "[ ] choose a parameter  - + change it  < > by ten steps   r reset: emergency stop, lock-out, permanent faults",
     ", . slower faster  space pause  q quit",
 ];
 
@@ -161,6 +161,8 @@ impl Watch {
             ']' => self.selected = (self.selected + 1) % adjustable().count().max(1),
             '-' => self.adjust(-1),
             '+' | '=' => self.adjust(1),
+            '<' => self.adjust(-10),
+            '>' => self.adjust(10),
             _ => self.inject(key),
         }
     }
@@ -223,6 +225,7 @@ impl Watch {
 pub fn run(
     arguments: &WatchArguments,
     seed: Option<u64>,
+    json: Option<&Path>,
     coloured: bool,
     out: &mut dyn Write,
 ) -> Result<Outcome, Failure> {
@@ -246,20 +249,22 @@ pub fn run(
         watch.apply(&change.1);
     }
     match arguments.headless {
-        Some(pages) => headless(&mut watch, pages, &arguments.keys, coloured, out),
-        None if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() => live(&mut watch),
-        None => Err(FileError::whole(Path::new("watch"), "needs a terminal; --headless N prints pages instead").into()),
+        Some(pages) => headless(&mut watch, pages, &arguments.keys, coloured, out)?,
+        None if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() => live(&mut watch)?,
+        None => {
+            let reason = "needs a terminal; --headless N prints pages instead";
+            return Err(FileError::whole(Path::new("watch"), reason).into());
+        }
     }
+    if let Some(file) = json {
+        let page = serde_json::to_string_pretty(&watch.page()).unwrap_or_default();
+        write(file, format!("{page}\n").as_bytes())?;
+    }
+    Ok(Outcome::Done)
 }
 
 /// Prints pages, one a simulated second (times the speed), with one key before each; `_` is no key.
-fn headless(
-    watch: &mut Watch,
-    pages: u32,
-    keys: &str,
-    coloured: bool,
-    out: &mut dyn Write,
-) -> Result<Outcome, Failure> {
+fn headless(watch: &mut Watch, pages: u32, keys: &str, coloured: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let mut keys = keys.chars();
     for _ in 0..pages {
         if let Some(key) = keys.next().filter(|key| *key != '_') {
@@ -271,11 +276,11 @@ fn headless(
             break;
         }
     }
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// Takes over the terminal until `q`.
-fn live(watch: &mut Watch) -> Result<Outcome, Failure> {
+fn live(watch: &mut Watch) -> Result<(), Failure> {
     /// Time between two pages.
     const FRAME: Duration = Duration::from_millis(100);
     let mut terminal = ratatui::try_init()?;
@@ -306,5 +311,5 @@ fn live(watch: &mut Watch) -> Result<Outcome, Failure> {
     let result = watched();
     ratatui::restore();
     result?;
-    Ok(Outcome::Done)
+    Ok(())
 }

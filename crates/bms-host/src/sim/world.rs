@@ -79,7 +79,10 @@ impl World {
         match change {
             Change::Lost(channels) => self.faults.extend(channels.iter().map(|one| Fault::from(now, loss_of(*one)))),
             Change::Valid(channels) => self.end_faults(now, |kind| channels.iter().any(|one| concerns(kind, *one))),
-            Change::MeasuredCells(count) => self.faults.add(Fault::from(now, FaultKind::CellCount(*count))),
+            Change::MeasuredCells(count) => {
+                self.end_faults(now, |kind| matches!(kind, FaultKind::CellCount(_)));
+                self.faults.add(Fault::from(now, FaultKind::CellCount(*count)));
+            }
             Change::Fault(scenario::Fault::Injected(kind)) => self.faults.add(Fault::from(now, *kind)),
             Change::Fault(scenario::Fault::None) => self.end_faults(now, is_injected),
             _ => {}
@@ -97,6 +100,12 @@ impl World {
         for kind in ended {
             self.faults.end(kind, now);
         }
+    }
+
+    /// Remembers readings from now on, because this fault will need them (late and stuck channels).
+    pub fn foresee(&mut self, kind: FaultKind) {
+        const NEVER: Instant = Instant::from_millis(u64::MAX);
+        self.faults.add(Fault::from(NEVER, kind));
     }
 
     /// Measures; tells whether `sample` was delivered.

@@ -19,6 +19,9 @@ use super::world::World;
 
 /// Sees everything that the core says; the on-target images hash it and time it.
 pub trait Observer {
+    /// Whether twins are run beside the real one (laws 2, 3, 6); a measurement does without.
+    const TWINS: bool = true;
+
     fn step(&mut self, bms: &mut Bms, now: Instant, input: Input<'_>) -> Command {
         bms.step(now, input)
     }
@@ -230,7 +233,7 @@ impl<O: Observer> Harness<O> {
     }
 
     fn ask(&mut self) {
-        if self.unasked.is_none() {
+        if O::TWINS && self.unasked.is_none() {
             self.unasked = Some(self.bms.clone());
         }
     }
@@ -330,6 +333,9 @@ impl<O: Observer> Harness<O> {
     fn step_with_sample(&mut self) {
         let sample = self.world.sample(self.bms.command().balance.is_idle());
         let input = Input::Sample(&sample);
+        if !O::TWINS {
+            return self.step(input);
+        }
         self.turn = self.turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let (now, turn) = (self.world.now, self.turn >> 8);
         let before = view(&self.bms, now);

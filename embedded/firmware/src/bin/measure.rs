@@ -97,6 +97,8 @@ struct Worst<'a> {
 }
 
 impl Observer for Worst<'_> {
+    const TWINS: bool = false;
+
     fn step(&mut self, bms: &mut Bms, now: Instant, input: Input<'_>) -> Command {
         let mut twin = bms.clone();
         let begin = self.counter.now();

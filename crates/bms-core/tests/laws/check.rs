@@ -5,6 +5,7 @@ use bms_core::bms::Request;
 use bms_core::command::Command;
 use bms_core::config::{ParameterId as P, ValidConfig};
 use bms_core::event::Event;
+use bms_core::lifecycle::State;
 use bms_core::measurement::{Group, Input, Reading, Sample};
 use bms_core::port::ErrorKind;
 use bms_core::protection::{Alarm, AlarmSet};
@@ -302,8 +303,9 @@ impl<O: Observer> Harness<O> {
 
     fn reset(&mut self, cause: bms_core::snapshot::ResetCause, memory: Memory) {
         let snapshot = self.bms.snapshot();
-        // A request since the last step may have cleared what the alarms still show.
-        let lasting = if self.unasked.is_none() { self.bms.alarms().common(LASTING) } else { AlarmSet::EMPTY };
+        // A request since the last step, or a commanded shutdown, may have cleared what the alarms still show.
+        let settled = self.unasked.is_none() && self.bms.state() == State::Running;
+        let lasting = if settled { self.bms.alarms().common(LASTING) } else { AlarmSet::EMPTY };
         let stored = match memory {
             Memory::Intact => Stored::Snapshot(snapshot),
             Memory::Nothing => Stored::Nothing,

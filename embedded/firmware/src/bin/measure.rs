@@ -10,8 +10,8 @@ use bms_core::measurement::{Cells, Feedback, Group, Input, Inputs, Reading, Samp
 use bms_core::time::{Instant, ms};
 use bms_core::units::{ah, deg_c, ma, mv};
 use bms_on_target::Counter;
-use bms_scenarios::laws::{self, Observer};
 use bms_scenarios::Xorshift;
+use bms_scenarios::laws::{self, Observer};
 use core::hint::black_box;
 use semihosting::println;
 

@@ -6,7 +6,7 @@ use bms_core::command::Command;
 use bms_core::config::{ParameterId as P, ValidConfig};
 use bms_core::event::Event;
 use bms_core::lifecycle::State;
-use bms_core::measurement::{Group, Input, Reading, Sample};
+use bms_core::measurement::{Group, Input, Sample};
 use bms_core::port::ErrorKind;
 use bms_core::protection::{Alarm, AlarmSet};
 use bms_core::snapshot::Stored;
@@ -143,6 +143,8 @@ struct Seen {
     cells: bool,
     current: bool,
     mos: bool,
+    /// One bit a battery sensor.
+    battery: u32,
 }
 
 /// A BMS, its world, and the memory that the laws need.
@@ -343,12 +345,12 @@ impl<O: Observer> Harness<O> {
         let before = view(&self.bms, now);
 
         // The twins first: they start from the state that the real one has now.
-        let less = twin::less_informed(&sample, turn);
+        let less = twin::less_informed(&sample, turn, self.seen.battery);
         let mut less_informed = self.bms.clone();
         less_informed.step(now, less.input());
         let less_informed = view(&less_informed, now);
 
-        let worse = twin::worse_physics(&self.world, turn, before.command.balance.is_idle());
+        let worse = twin::worse_physics(&self.world, turn, before.command.balance.is_idle(), self.seen.battery);
         let worse_off = worse.as_ref().map(|worse| {
             let mut bms = self.bms.clone();
             bms.step(now, Input::Sample(&worse.sample));
@@ -392,6 +394,9 @@ impl<O: Observer> Harness<O> {
             // Waking or starting anew begins every delay anew.
             self.timing.forget();
         }
+        if self.bms.state() == State::Starting {
+            self.seen.battery = 0;
+        }
         self.law_requests(now, &input, &before, &after, closed);
 
         if self.emergency {
@@ -421,8 +426,11 @@ impl<O: Observer> Harness<O> {
                 self.seen.current = true;
                 self.last_valid_current = Some(now);
             }
-            if mos(sample).is_some() {
-                self.seen.mos = true;
+            if let Group::Measured { value, .. } = &sample.temperatures {
+                self.seen.mos |= value.mos.is_valid();
+                for (sensor, reading) in value.battery.iter().enumerate() {
+                    self.seen.battery |= u32::from(reading.is_valid()) << sensor;
+                }
             }
         }
         if !(self.seen.cells && self.seen.current && self.seen.mos) {
@@ -520,11 +528,4 @@ pub(super) fn all_cells_valid(sample: &Sample, config: &ValidConfig) -> bool {
     let Group::Measured { value, .. } = &sample.cells else { return false };
     let count = config.cell_count();
     value.count() == count && (0..usize::from(count)).all(|index| value.get(index).is_valid())
-}
-
-fn mos(sample: &Sample) -> Option<Temperature> {
-    match &sample.temperatures {
-        Group::Measured { value, .. } => Reading::valid(value.mos),
-        Group::NotMeasured | Group::Failed => None,
-    }
 }

@@ -4,7 +4,7 @@
     requirements.py            refresh the table
     requirements.py --check    fail if a rule without a test is not `planned`, a test names an unknown rule, or the table is stale
 
-A test cites a rule in the comment directly above it or in its name (`p01_…`); a scenario (*.toml) in a `#` comment.
+A test cites a rule in the comment directly above it or in its name (`p01_…`); a scenario (*.toml) in `requirements = […]`.
 """
 import re
 import subprocess
@@ -80,8 +80,9 @@ def collect():
                     tests[identifier].append((name, function))
         elif path.suffix == ".toml" and path.parts[0] in ("crates", "scenarios") and path.name != "Cargo.toml":
             text = (ROOT / path).read_text(encoding="utf-8")
-            comments = "\n".join(line.split("#", 1)[1].strip() for line in text.split("\n") if "#" in line)
-            for identifier in ids_in(comments):
+            listed = re.search(r"^requirements = \[([^\]]*)\]", text, re.M)
+            named = set(re.findall(r'"(\w+)"', listed.group(1))) if listed else set()
+            for identifier in named:
                 tests[identifier].append((name, ""))
     return code, tests
 

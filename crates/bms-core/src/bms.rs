@@ -332,7 +332,12 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             may_shut_down: self.may_shut_down(),
             facts: self.facts(),
         };
-        let edges = self.protection.step(elapsed, &seen);
+        let mut edges = self.protection.step(elapsed, &seen);
+        if self.flags.changed {
+            // A request or a change clears no alarm in its own step (N07).
+            self.protection.keep(edges.cleared);
+            edges.cleared = AlarmSet::EMPTY;
+        }
         // The limits of another chemistry say nothing of these cells.
         if !self.protection.active().contains(Alarm::WrongChemistry) {
             self.retries.trips(edges.raised);
@@ -520,7 +525,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     pub fn snapshot(&self) -> Snapshot {
         // A commanded shutdown and wake clears lock-outs (D10).
         const LOCKED: AlarmSet = AlarmSet::of(&[Alarm::ChargeLockedOut, Alarm::DischargeLockedOut]);
-        let active = self.protection.active();
+        let mut active = self.protection.active();
+        if self.flags.emergency {
+            // Also one that was asked for since the last step (X21).
+            active = active.with(Alarm::EmergencyStop);
+        }
         let (alarms, retries) =
             if self.flags.shutdown_requested { (active.minus(LOCKED), Retries::new()) } else { (active, self.retries) };
         Snapshot {

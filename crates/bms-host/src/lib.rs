@@ -14,5 +14,5 @@ pub mod mock;
 pub mod plant;
 pub mod rig;
 mod schedule;
-pub mod trace;
 pub mod sim;
+pub mod trace;

@@ -64,6 +64,21 @@ mod arch {
     }
 }
 
+/// The stack pointer of the caller's frame.
+#[inline(always)]
+#[must_use]
+pub fn stack_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: only reads a register.
+    unsafe {
+        #[cfg(target_arch = "arm")]
+        core::arch::asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags));
+        #[cfg(target_arch = "riscv32")]
+        core::arch::asm!("mv {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags));
+    }
+    pointer
+}
+
 /// Makes `fn $body() -> !` the entry point.
 #[macro_export]
 macro_rules! entry {

@@ -37,9 +37,9 @@ fn write(register: usize, value: u32) {
 
 mod harness {
     use super::{read, write};
-    use bms_core::prelude::*;
     use bms_core::measurement::Feedback;
     use bms_core::port::ErrorKind;
+    use bms_core::prelude::*;
     use bms_core::units::Current;
     use bms_core::units::Voltage;
 

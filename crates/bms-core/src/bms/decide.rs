@@ -329,6 +329,6 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             config.flag(P::Trickle) && measured.extremes.lowest() < config.voltage(P::CellUndervoltageProtection);
         let range = measured.temperatures.battery();
         let cold = config.chemistry() == Chemistry::LiIon && range.any && range.coldest < deg_c(0);
-        deep || cold
+        deep || cold || !self.all_usable()
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct TemperatureBank {
     valid: u8,
     /// Sensors that must deliver: required ones, and optional ones since they were first seen.
     expected: u8,
+    /// Sensors whose newest reading is beyond the plausible range: not trusted, and yet beyond every limit (law 3).
+    beyond: u8,
     /// Good readings since all expected had last delivered.
     gathered: u8,
     fresh: bool,
@@ -74,6 +76,7 @@ impl TemperatureBank {
             seen: u32::MAX,
             valid: 0,
             expected,
+            beyond: 0,
             gathered: 0,
             fresh: false,
             range: NO_RANGE,
@@ -88,6 +91,7 @@ impl TemperatureBank {
     /// No sensor delivers.
     pub(crate) fn fail(&mut self) {
         self.valid = 0;
+        self.beyond = 0;
         self.range = NO_RANGE;
     }
     pub(crate) fn take(&mut self, now: Instant, group: &Group<Temperatures>, config: &ValidConfig) {
@@ -108,12 +112,12 @@ impl TemperatureBank {
         let mut bit = 1_u8;
         for ((reading, policy), slot) in value.battery.iter().zip(&config.board().sensors).zip(&mut self.tenths) {
             if *policy != SensorPolicy::NotFitted {
-                note(reading, bit, slot, &mut self.valid, &mut self.gathered);
+                self.beyond = note(reading, bit, slot, &mut self.valid, &mut self.gathered, self.beyond);
             }
             bit = bit.wrapping_shl(1);
         }
         if let Some(slot) = self.tenths.get_mut(MOS) {
-            note(&value.mos, MOS_BIT, slot, &mut self.valid, &mut self.gathered);
+            self.beyond = note(&value.mos, MOS_BIT, slot, &mut self.valid, &mut self.gathered, self.beyond);
         }
         self.expected |= self.valid;
         if self.gathered & self.expected == self.expected {
@@ -158,6 +162,10 @@ impl TemperatureBank {
     pub(crate) const fn mos_faulty(&self) -> bool {
         self.valid & MOS_BIT == 0
     }
+    /// Whether the switches' sensor says something: a good value, or one beyond the plausible range.
+    pub(crate) const fn mos_known(&self) -> bool {
+        (self.valid | self.beyond) & MOS_BIT != 0
+    }
     /// The switches' temperature, however old.
     pub(crate) fn mos(&self) -> Temperature {
         Temperature::from_tenths(self.tenths.get(MOS).map_or(0, |tenths| i32::from(*tenths)))
@@ -169,7 +177,7 @@ impl TemperatureBank {
     fn battery_range(&self) -> BatteryRange {
         let mut range = NO_RANGE;
         for (number, tenths) in (0..=u8::MAX).zip(self.tenths.iter().take(BATTERY_SENSORS)) {
-            if self.valid & sensor_bit(usize::from(number)) == 0 {
+            if (self.valid | self.beyond & self.expected) & sensor_bit(usize::from(number)) == 0 {
                 continue;
             }
             let value = Temperature::from_tenths(i32::from(*tenths));
@@ -188,18 +196,26 @@ impl TemperatureBank {
     }
 }
 
-/// Takes one sensor's reading.
-fn note(reading: &Reading<Temperature>, bit: u8, slot: &mut i16, valid: &mut u8, gathered: &mut u8) {
+/// Takes one sensor's reading; returns the sensors that read beyond the plausible range.
+fn note(reading: &Reading<Temperature>, bit: u8, slot: &mut i16, valid: &mut u8, gathered: &mut u8, beyond: u8) -> u8 {
     match reading {
-        Reading::NotMeasured => {}
-        Reading::Valid(temperature) if (COLDEST_PLAUSIBLE..=WARMEST_PLAUSIBLE).contains(&temperature.as_tenths()) => {
-            // The plausible range fits 16 bits.
-            *slot = temperature.as_tenths() as i16;
-            *valid |= bit;
-            *gathered |= bit;
+        Reading::NotMeasured => return beyond,
+        Reading::Valid(temperature) => {
+            let tenths = temperature.as_tenths();
+            // One step outside the plausible range is beyond every limit, and fits 16 bits.
+            let kept = tenths.clamp(COLDEST_PLAUSIBLE - 1, WARMEST_PLAUSIBLE + 1);
+            *slot = kept as i16;
+            if kept == tenths && (COLDEST_PLAUSIBLE..=WARMEST_PLAUSIBLE).contains(&tenths) {
+                *valid |= bit;
+                *gathered |= bit;
+            } else {
+                *valid &= !bit;
+                return beyond | bit;
+            }
         }
-        Reading::Valid(_) | Reading::Invalid | Reading::Stale { .. } => *valid &= !bit,
+        Reading::Invalid | Reading::Stale { .. } => *valid &= !bit,
     }
+    beyond & !bit
 }
 
 /// The mask bit of a sensor.

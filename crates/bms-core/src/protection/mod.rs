@@ -72,6 +72,11 @@ impl Protection {
     pub(crate) fn clear(&mut self, alarms: AlarmSet) {
         self.active = self.active.minus(alarms);
     }
+    /// Puts back what a step cleared (N07): the next one decides again.
+    pub(crate) fn keep(&mut self, alarms: AlarmSet) {
+        self.active = self.active.and(alarms);
+        self.pending = self.pending.minus(alarms);
+    }
     /// Delays start anew, alarms stay: after a change of the configuration.
     pub(crate) fn forget_pending(&mut self) {
         self.pending = AlarmSet::EMPTY;

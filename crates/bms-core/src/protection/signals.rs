@@ -66,8 +66,8 @@ impl<const N: usize> Circumstances<'_, N> {
                 self.temperature(spread.as_tenths(), Some(range.warmest_index), range.any, range.complete)
             }
             Signal::Mos => {
-                let good = !measured.temperatures.mos_faulty();
-                self.temperature(measured.temperatures.mos().as_tenths(), None, good, good)
+                let bank = &measured.temperatures;
+                self.temperature(bank.mos().as_tenths(), None, bank.mos_known(), !bank.mos_faulty())
             }
             Signal::ConfirmedLowestCell => self.confirmed(extremes.lowest(), Voltage::MAX),
             Signal::ConfirmedHighestCell => self.confirmed(extremes.highest(), Voltage::MIN),

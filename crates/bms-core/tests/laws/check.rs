@@ -5,7 +5,8 @@ use bms_core::bms::Request;
 use bms_core::command::Command;
 use bms_core::config::{ParameterId as P, ValidConfig};
 use bms_core::event::Event;
-use bms_core::measurement::{Group, Input, Reading, Sample};
+use bms_core::lifecycle::State;
+use bms_core::measurement::{Group, Input, Sample};
 use bms_core::port::ErrorKind;
 use bms_core::protection::{Alarm, AlarmSet};
 use bms_core::snapshot::Stored;
@@ -19,6 +20,9 @@ use super::world::World;
 
 /// Sees everything that the core says; the on-target images hash it and time it.
 pub trait Observer {
+    /// Whether twins are run beside the real one (laws 2, 3, 6); a measurement does without.
+    const TWINS: bool = true;
+
     fn step(&mut self, bms: &mut Bms, now: Instant, input: Input<'_>) -> Command {
         bms.step(now, input)
     }
@@ -139,6 +143,8 @@ struct Seen {
     cells: bool,
     current: bool,
     mos: bool,
+    /// One bit a battery sensor.
+    battery: u32,
 }
 
 /// A BMS, its world, and the memory that the laws need.
@@ -230,7 +236,7 @@ impl<O: Observer> Harness<O> {
     }
 
     fn ask(&mut self) {
-        if self.unasked.is_none() {
+        if O::TWINS && self.unasked.is_none() {
             self.unasked = Some(self.bms.clone());
         }
     }
@@ -299,8 +305,9 @@ impl<O: Observer> Harness<O> {
 
     fn reset(&mut self, cause: bms_core::snapshot::ResetCause, memory: Memory) {
         let snapshot = self.bms.snapshot();
-        // A request since the last step may have cleared what the alarms still show.
-        let lasting = if self.unasked.is_none() { self.bms.alarms().common(LASTING) } else { AlarmSet::EMPTY };
+        // A request since the last step, or a commanded shutdown, may have cleared what the alarms still show.
+        let settled = self.unasked.is_none() && self.bms.state() == State::Running;
+        let lasting = if settled { self.bms.alarms().common(LASTING) } else { AlarmSet::EMPTY };
         let stored = match memory {
             Memory::Intact => Stored::Snapshot(snapshot),
             Memory::Nothing => Stored::Nothing,
@@ -330,17 +337,20 @@ impl<O: Observer> Harness<O> {
     fn step_with_sample(&mut self) {
         let sample = self.world.sample(self.bms.command().balance.is_idle());
         let input = Input::Sample(&sample);
+        if !O::TWINS {
+            return self.step(input);
+        }
         self.turn = self.turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let (now, turn) = (self.world.now, self.turn >> 8);
         let before = view(&self.bms, now);
 
         // The twins first: they start from the state that the real one has now.
-        let less = twin::less_informed(&sample, turn);
+        let less = twin::less_informed(&sample, turn, self.seen.battery);
         let mut less_informed = self.bms.clone();
         less_informed.step(now, less.input());
         let less_informed = view(&less_informed, now);
 
-        let worse = twin::worse_physics(&self.world, turn, before.command.balance.is_idle());
+        let worse = twin::worse_physics(&self.world, turn, before.command.balance.is_idle(), self.seen.battery);
         let worse_off = worse.as_ref().map(|worse| {
             let mut bms = self.bms.clone();
             bms.step(now, Input::Sample(&worse.sample));
@@ -384,6 +394,9 @@ impl<O: Observer> Harness<O> {
             // Waking or starting anew begins every delay anew.
             self.timing.forget();
         }
+        if self.bms.state() == State::Starting {
+            self.seen.battery = 0;
+        }
         self.law_requests(now, &input, &before, &after, closed);
 
         if self.emergency {
@@ -413,8 +426,11 @@ impl<O: Observer> Harness<O> {
                 self.seen.current = true;
                 self.last_valid_current = Some(now);
             }
-            if mos(sample).is_some() {
-                self.seen.mos = true;
+            if let Group::Measured { value, .. } = &sample.temperatures {
+                self.seen.mos |= value.mos.is_valid();
+                for (sensor, reading) in value.battery.iter().enumerate() {
+                    self.seen.battery |= u32::from(reading.is_valid()) << sensor;
+                }
             }
         }
         if !(self.seen.cells && self.seen.current && self.seen.mos) {
@@ -512,11 +528,4 @@ pub(super) fn all_cells_valid(sample: &Sample, config: &ValidConfig) -> bool {
     let Group::Measured { value, .. } = &sample.cells else { return false };
     let count = config.cell_count();
     value.count() == count && (0..usize::from(count)).all(|index| value.get(index).is_valid())
-}
-
-fn mos(sample: &Sample) -> Option<Temperature> {
-    match &sample.temperatures {
-        Group::Measured { value, .. } => Reading::valid(value.mos),
-        Group::NotMeasured | Group::Failed => None,
-    }
 }

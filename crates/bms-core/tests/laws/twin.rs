@@ -69,7 +69,8 @@ impl LessInformed {
 }
 
 /// One of the ways in which a sample can be poorer, by `turn`.
-pub fn less_informed(sample: &Sample, turn: u32) -> LessInformed {
+/// `seen` are the battery sensors that were valid since the start: an optional one that was not is absent by right (D16).
+pub fn less_informed(sample: &Sample, turn: u32, seen: u32) -> LessInformed {
     let mut poor = *sample;
     let index = (turn >> 5) as usize;
     let what = match turn % 16 {
@@ -101,7 +102,10 @@ pub fn less_informed(sample: &Sample, turn: u32) -> LessInformed {
         }
         14 => {
             if let Group::Measured { value, .. } = &mut poor.temperatures {
-                value.battery[index % 2] = Reading::Invalid;
+                let sensor = index % 2;
+                if seen & (1 << sensor) != 0 {
+                    value.battery[sensor] = Reading::Invalid;
+                }
             }
             "a battery sensor invalid"
         }
@@ -158,7 +162,7 @@ pub fn check_less_informed(
         cleared.iter().next()
     );
     let (old, rich, poor) = (before.command.limits, full.command.limits, less.command.limits);
-    let raised = |limit: fn(&Limits) -> i32| limit(&poor) > limit(&old) && limit(&poor) > limit(&rich);
+    let raised = |limit: fn(&Limits) -> i32| !how.paused && limit(&poor) > limit(&old) && limit(&poor) > limit(&rich);
     assert!(
         !raised(|limits| limits.charge_current.as_milliamps()),
         "law 2 at {now:?}: less information ({}) raised the charge limit",
@@ -180,12 +184,14 @@ pub struct WorseOff {
 }
 
 /// One of the ways in which the world can be worse, by `turn`; `None` where the reading is not there.
-pub fn worse_physics(world: &World, turn: u32, quiet: bool) -> Option<WorseOff> {
+pub fn worse_physics(world: &World, turn: u32, quiet: bool, seen: u32) -> Option<WorseOff> {
     let mut worse = world.clone();
     let amount = (turn >> 9) % 4_000 + 1;
     let index = (turn >> 4) as usize % usize::from(world.count).clamp(1, 24);
     let cell = &mut worse.cells[index];
     let tenths = (amount % 1_000) as i32 + 1;
+    let sensor = index % 2;
+    let known = seen & (1 << sensor) != 0;
     // From the middle outwards only: a warmer sensor is worse for one alarm and better for another.
     let (charge, discharge, what) = match turn % 7 {
         0 if *cell >= world.healthy_tenths() => {
@@ -204,12 +210,12 @@ pub fn worse_physics(world: &World, turn: u32, quiet: bool) -> Option<WorseOff> 
             worse.milliamps = worse.milliamps.saturating_sub((amount * 50) as i32);
             (false, true, "more discharging current")
         }
-        4 => {
-            outwards(&mut worse.temperatures.battery[index % 2], tenths)?;
+        4 if known => {
+            outwards(&mut worse.temperatures.battery[sensor], tenths)?;
             (true, true, "a warmer battery")
         }
-        5 => {
-            outwards(&mut worse.temperatures.battery[index % 2], -tenths)?;
+        5 if known => {
+            outwards(&mut worse.temperatures.battery[sensor], -tenths)?;
             (true, false, "a colder battery")
         }
         6 => {

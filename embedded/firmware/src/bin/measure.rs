@@ -10,8 +10,8 @@ use bms_core::measurement::{Cells, Feedback, Group, Input, Inputs, Reading, Samp
 use bms_core::time::{Instant, ms};
 use bms_core::units::{ah, deg_c, ma, mv};
 use bms_on_target::Counter;
-use bms_scenarios::laws::{self, Observer};
 use bms_scenarios::Xorshift;
+use bms_scenarios::laws::{self, Observer};
 use core::hint::black_box;
 use semihosting::println;
 
@@ -40,7 +40,7 @@ fn protect(bms: &mut Bms, now: Instant, input: Input<'_>) {
     black_box(bms.protect_for_measurement(now, input));
 }
 
-fn healthy(now: Instant, turn: u32) -> Sample {
+fn healthy(now: Instant, turn: u32, conducting: bool) -> Sample {
     let wobble = (turn % 7) as i32;
     let mut cells = Cells::new(24);
     for index in 0..24 {
@@ -48,8 +48,8 @@ fn healthy(now: Instant, turn: u32) -> Sample {
     }
     let mut sample = Sample::new();
     sample.cells = Group::at(now, cells);
-    // A load that draws before the switch is closed would be a stuck switch (X10).
-    sample.current = Group::at(now, ma(if turn < 50 { 0 } else { -20_000 - wobble * 10 }));
+    // No current through an open switch, or it would count as stuck.
+    sample.current = Group::at(now, ma(if conducting { -20_000 - wobble * 10 } else { 0 }));
     let sensor = Reading::Valid(deg_c(25));
     let mut temperatures = Temperatures { mos: Reading::Valid(deg_c(35)), ..Temperatures::default() };
     for reading in temperatures.battery.iter_mut().take(3) {
@@ -97,6 +97,8 @@ struct Worst<'a> {
 }
 
 impl Observer for Worst<'_> {
+    const TWINS: bool = false;
+
     fn step(&mut self, bms: &mut Bms, now: Instant, input: Input<'_>) -> Command {
         let mut twin = bms.clone();
         let begin = self.counter.now();
@@ -116,24 +118,23 @@ impl Observer for Worst<'_> {
 fn stack_of(call: &mut dyn FnMut()) -> u32 {
     const PAINT: u32 = 0xA5A5_5A5A;
     const DEPTH: usize = 512;
-    let marker = 0_u32;
-    let top = &raw const marker as usize;
-    // Below this frame; the closest words stay clear of this function's own use.
-    let word = |index: usize| (top - 64 - index * 4) as *mut u32;
+    let top = bms_on_target::stack_pointer();
+    let word = |index: usize| (top - 4 - index * 4) as *mut u32;
     for index in 0..DEPTH {
-        // SAFETY: unused stack below every live frame; nothing interrupts, and RAM reaches this far down.
+        // SAFETY: below the stack pointer, so no live frame; nothing interrupts, and RAM reaches this far down.
         unsafe { word(index).write_volatile(PAINT) };
     }
     call();
-    let mut untouched = 0;
-    for index in (0..DEPTH).rev() {
+    // From far below upwards; what the call left unpainted marks its deepest reach.
+    let mut reach = DEPTH;
+    while reach > 0 {
         // SAFETY: as above.
-        if unsafe { word(index).read_volatile() } != PAINT {
+        if unsafe { word(reach - 1).read_volatile() } != PAINT {
             break;
         }
-        untouched += 1;
+        reach -= 1;
     }
-    (64 + (DEPTH - untouched) * 4) as u32
+    (reach * 4) as u32
 }
 
 fn run() -> ! {
@@ -158,7 +159,7 @@ fn run() -> ! {
     let (mut steps, mut protects) = (Range::new(), Range::new());
     for turn in 0..1_000 {
         now = now.after(ms(100));
-        let sample = healthy(now, turn);
+        let sample = healthy(now, turn, bms.command().discharge.is_closed());
         let mut twin = bms.clone();
         let begin = counter.now();
         protect(&mut twin, now, black_box(Input::Sample(&sample)));
@@ -168,7 +169,8 @@ fn run() -> ! {
         while bms.poll_event().is_some() {}
         // The first 20 s are the start; what counts is a pack at work.
         if turn >= 200 {
-            assert!(command.charge.is_closed() && command.discharge.is_closed(), "a healthy pack must run");
+            let runs = command.charge.is_closed() && command.discharge.is_closed();
+            assert!(runs, "a healthy pack must run: {:?} {:?}", bms.state(), bms.alarms().iter().next());
             protects.add(Counter::between(begin, middle));
             steps.add(Counter::between(middle, end));
         }
@@ -177,7 +179,7 @@ fn run() -> ! {
     protects.print("protect_normal");
 
     now = now.after(ms(100));
-    let sample = healthy(now, 0);
+    let sample = healthy(now, 0, true);
     let base = stack_of(&mut || {
         black_box(&sample);
     });

@@ -187,6 +187,12 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// The balancer: the strategy's plan, if nothing forbids it (B02–B06, D04, D27).
     fn balance(&mut self, now: Instant) -> Plan {
         let was_idle = self.command.balance.is_idle();
+        // First of all: the drop of a bad wire may be what stops the transfer (W02).
+        if !was_idle && self.measurement.scanned && self.measurement.feedback_fresh {
+            let scan = self.measurement.scan(&self.config);
+            let balance = self.measurement.feedback.balance_current;
+            self.wires.update(&scan, &self.command.balance, balance, self.measurement.milliamps);
+        }
         if !self.may_balance(was_idle) {
             self.strategy.stop(now);
             return Plan::Idle;
@@ -215,14 +221,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if plan.is_idle() && !was_idle {
             return plan;
         }
-        if let Plan::Transfer { source, destination, .. } = plan {
+        if let Plan::Transfer { source, destination, .. } = plan
+            && was_idle
+        {
             let scan = self.measurement.scan(&self.config);
-            if was_idle && quiet {
-                self.wires.arm(&scan, [source, destination], self.measurement.milliamps);
-            } else if self.measurement.cells.fresh() && self.measurement.feedback_fresh {
-                let balance = self.measurement.feedback.balance_current;
-                self.wires.update(&scan, &self.command.balance, balance, self.measurement.milliamps);
-            }
+            self.wires.arm(&scan, [source, destination], self.measurement.milliamps);
         }
         plan
     }
@@ -309,6 +312,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             if self.gentle_charge() {
                 charge_current = charge_current.min(c_rate(config, 50));
             }
+            if !self.all_usable() {
+                // A missing reading raises no limit, and does not make it flicker (law 2).
+                charge_current = charge_current.min(self.command.limits.charge_current);
+            }
         }
         let mut discharge_current = Current::ZERO;
         if discharge && !inhibited(Inhibit::DISCHARGE) && !stuck {
@@ -329,6 +336,6 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             config.flag(P::Trickle) && measured.extremes.lowest() < config.voltage(P::CellUndervoltageProtection);
         let range = measured.temperatures.battery();
         let cold = config.chemistry() == Chemistry::LiIon && range.any && range.coldest < deg_c(0);
-        deep || cold || !self.all_usable()
+        deep || cold
     }
 }

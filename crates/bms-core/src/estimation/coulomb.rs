@@ -8,6 +8,8 @@ use crate::units::{Charge, Voltage, mv};
 
 /// How long the tail must last for the full anchor, in ms of counted time.
 const TAIL_TIME: u32 = 30_000;
+/// Above this current, in thousandths of the capacity per hour, an alarm is no anchor.
+const ANCHOR_RATE: i32 = 500;
 /// How far below the charge voltage a pack at the end of its charge may stand.
 const CHARGER_TOLERANCE: Voltage = mv(5);
 /// A new cycle counts only after this part of the capacity was discharged since the last full one (1/10).
@@ -101,17 +103,20 @@ impl Estimator for CoulombCounter {
             }
         }
         let milliamps = interval.current.as_milliamps();
-        if evidence.undervoltage && milliamps < 0 {
+        let cells = evidence.cells?;
+        let config = evidence.config;
+        // A sag under a heavy load, or one cell that a pulse lifts, is no anchor. (A 64-bit division: only when asked.)
+        let gentle = || interval.current.magnitude() <= c_rate(config, ANCHOR_RATE);
+        if evidence.undervoltage && milliamps < 0 && gentle() {
             self.set_remaining(Charge::ZERO);
             return Some(Anchor::Empty);
         }
-        if evidence.overvoltage && milliamps > 0 {
+        // The published charge voltage holds every cell at the recovery value on average; chargers are a little short of it.
+        let recovery = config.voltage(P::CellOvervoltageRecovery);
+        let reaches = |voltage: Option<Voltage>| voltage.is_some_and(|is| is.plus(CHARGER_TOLERANCE) >= recovery);
+        if evidence.overvoltage && milliamps > 0 && gentle() && reaches(cells.average()) {
             return self.full();
         }
-        let Some(cells) = evidence.cells else {
-            return None;
-        };
-        let config = evidence.config;
         if !self.known
             && interval.current.magnitude() < c_rate(config, 50)
             && let Some(rested) = cells.average()
@@ -120,9 +125,7 @@ impl Estimator for CoulombCounter {
             let charge = (self.capacity.as_milliamp_millis() / 1_000).saturating_mul(i64::from(permille));
             self.set_remaining(Charge::from_milliamp_millis(charge));
         }
-        // The published charge voltage holds every cell at the recovery value on average; chargers are a little short of it.
-        let recovery = config.voltage(P::CellOvervoltageRecovery);
-        let at_charge_voltage = cells.highest().is_some_and(|(_, highest)| highest.plus(CHARGER_TOLERANCE) >= recovery);
+        let at_charge_voltage = reaches(cells.highest().map(|(_, highest)| highest));
         let charging_at_it = at_charge_voltage && milliamps > 0;
         let tail = charging_at_it && interval.current < c_rate(config, config.get(P::FullCurrent));
         if tail {

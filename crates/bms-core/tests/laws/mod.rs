@@ -28,6 +28,7 @@ mod world;
 
 pub use check::{Coverage, Harness, Law, Observer, Quiet};
 pub use op::{Bytes, Op};
+#[allow(unused_imports, reason = "the fuzz targets build their own world")]
 pub use world::{World, configuration};
 
 /// Decodes operations from `bytes` until they are used up, applies each, checks every law.

@@ -279,24 +279,26 @@ parameters! {
     CurrentOffset "current_offset", Milliamps -5_000..=5_000 step 1, [0], Calibration, "C02", "5.3.2 h", "Added to the measured current before the gain.";
 }
 
-/// One bit a parameter whose zero switches its function off; the hot path needs no more of the table.
-const ZERO_IS_OFF: u128 = {
-    let mut bits = 0_u128;
-    let mut rest: &[Parameter] = &PARAMETERS;
-    while let [parameter, tail @ ..] = rest {
-        if parameter.zero_is_off {
-            bits |= 1_u128.wrapping_shl(parameter.id as u32);
+/// Which parameters switch their function off with 0; the hot path needs no more of the table.
+const ZERO_IS_OFF: [bool; PARAMETER_COUNT] = {
+    let mut flags = [false; PARAMETER_COUNT];
+    let mut index = 0;
+    while index < PARAMETER_COUNT {
+        #[allow(clippy::indexing_slicing, reason = "the loop ends at the length of both arrays")]
+        {
+            flags[index] = PARAMETERS[index].zero_is_off;
         }
-        rest = tail;
+        index = index.saturating_add(1);
     }
-    bits
+    flags
 };
 
 impl ParameterId {
     /// Whether 0 switches the function off.
     #[must_use]
+    #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]
     pub const fn zero_is_off(self) -> bool {
-        ZERO_IS_OFF.wrapping_shr(self as u32) & 1 != 0
+        ZERO_IS_OFF[self as usize]
     }
     /// The row of the table.
     #[must_use]

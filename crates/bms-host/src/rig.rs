@@ -46,6 +46,8 @@ pub enum Given {
     Sample,
     /// A failed sampler.
     Lost(ErrorKind),
+    /// Only time: the first step of a core, which writes every output safe, as the drivers do it.
+    Tick,
     /// Nothing, there was no step: the sampler is silent, and the core's deadline has not passed.
     Nothing,
     /// Nothing, there was no step: the board has no power.
@@ -67,6 +69,8 @@ pub struct Rig<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
     /// When the next step comes.
     due: Instant,
     stepped: Instant,
+    /// The core has not stepped since it was made.
+    first: bool,
     sample: Sample<N>,
     given: Given,
     open_loop: bool,
@@ -123,6 +127,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
             walk: Walk::new(Schedule::default(), spec.seed),
             due: Instant::ZERO,
             stepped: Instant::ZERO,
+            first: true,
             sample: Sample::new(),
             given: Given::Nothing,
             open_loop: false,
@@ -208,6 +213,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
         let input = match self.given {
             Given::Sample => RecordedInput::Sample(self.sample),
             Given::Lost(kind) => RecordedInput::Lost(kind),
+            Given::Tick => RecordedInput::Tick,
             Given::Nothing | Given::Unpowered => return None,
         };
         Some(Record {
@@ -265,31 +271,30 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
         None
     }
 
-    /// Lets time pass to the next step, measures, steps the core and carries out its command. The very first step comes
-    /// at time zero.
+    /// Lets time pass to the next step, measures, steps the core and carries out its command. The first step
+    /// of a core has no sample and writes every output safe; the next one follows at the same time, with the first sample.
     pub fn step(&mut self) -> Command {
         self.pass_until(self.due);
-        self.due = self.now().after(self.walk.next_length());
         if self.plant.take_brown_out() {
             self.reset(ResetCause::BrownOut);
         }
         self.follow_supply();
         if !self.plant.powered() {
+            self.due = self.now().after(self.walk.next_length());
             return Command::SAFE;
         }
-        let channels = self.walk.take_channels(self.bms.command().scan, self.plant.is_quiet());
-        self.plant.measure(channels, &mut self.sample);
         let now = self.now();
-        self.given = match self.sample_faults.apply(&self.faults, now, &mut self.sample) {
-            Delivery::Delivered => Given::Sample,
-            Delivery::Failed(kind) => Given::Lost(kind),
-            // A driver waits for a silent sampler until the core's deadline.
-            Delivery::Nothing if self.faults.clock(now) >= self.bms.deadline() => Given::Lost(ErrorKind::Timeout),
-            Delivery::Nothing => Given::Nothing,
-        };
+        if self.first {
+            self.first = false;
+            self.given = Given::Tick;
+        } else {
+            self.due = now.after(self.walk.next_length());
+            self.given = self.sample_now(now);
+        }
         let input = match self.given {
             Given::Sample => Input::Sample(&self.sample),
             Given::Lost(kind) => Input::Lost(kind),
+            Given::Tick => Input::Tick,
             Given::Nothing | Given::Unpowered => return self.bms.command(),
         };
         self.last_operations.clear();
@@ -302,6 +307,18 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
         self.bms.output_result(self.written);
         self.collect_events();
         command
+    }
+    /// Measures what is due, and lets the faults act on it.
+    fn sample_now(&mut self, now: Instant) -> Given {
+        let channels = self.walk.take_channels(self.bms.command().scan, self.plant.is_quiet());
+        self.plant.measure(channels, &mut self.sample);
+        match self.sample_faults.apply(&self.faults, now, &mut self.sample) {
+            Delivery::Delivered => Given::Sample,
+            Delivery::Failed(kind) => Given::Lost(kind),
+            // A driver waits for a silent sampler until the core's deadline.
+            Delivery::Nothing if self.faults.clock(now) >= self.bms.deadline() => Given::Lost(ErrorKind::Timeout),
+            Delivery::Nothing => Given::Nothing,
+        }
     }
     fn pass_until(&mut self, at: Instant) {
         let length = at.since(self.now());
@@ -376,6 +393,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
     pub fn reset_with(&mut self, stored: Stored, cause: ResetCause) {
         self.plant.reset_outputs();
         self.bms = (self.make)(*self.bms.config());
+        self.first = true;
         self.bms.set_balancer(self.plant.balancer_capabilities());
         self.bms.restore(stored, cause);
         self.operations.push(Operation::Reset(Box::new(stored), cause));

@@ -13,7 +13,7 @@ use bms_core::prelude::*;
 use laws::{Coverage, Law, Quiet};
 use proptest::collection::vec;
 use proptest::prelude::any;
-use proptest::test_runner::{Config as Campaign, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{self, RngAlgorithm, TestRng, TestRunner};
 use proptest::{prop_assert, prop_assert_eq};
 
 fn number(name: &str, default: u64) -> u64 {
@@ -24,7 +24,12 @@ fn runner(cases: u32) -> TestRunner {
     let cases = u32::try_from(number("BMS_PROPERTY_CASES", u64::from(cases))).unwrap_or(u32::MAX);
     let mut seed = [7_u8; 32];
     seed[..8].copy_from_slice(&number("BMS_PROPERTY_SEED", 20_260_101).to_le_bytes());
-    let config = Campaign { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Campaign::default() };
+    let config = test_runner::Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..test_runner::Config::default()
+    };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 

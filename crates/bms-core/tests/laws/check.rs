@@ -350,7 +350,9 @@ impl<O: Observer> Harness<O> {
         less_informed.step(now, less.input());
         let less_informed = view(&less_informed, now);
 
-        let worse = twin::worse_physics(&self.world, turn, before.command.balance.is_idle(), self.seen.battery);
+        let bypass = self.bms.config().get(P::DiodeBypassCurrent);
+        let quiet = before.command.balance.is_idle();
+        let worse = twin::worse_physics(&self.world, turn, quiet, self.seen.battery, bypass);
         let worse_off = worse.as_ref().map(|worse| {
             let mut bms = self.bms.clone();
             bms.step(now, Input::Sample(&worse.sample));

@@ -10,7 +10,7 @@
 //! A broken law panics with its number and the time. How often each law had something to say is counted in
 //! [`Coverage`]: a law that never applied proves nothing.
 
-#![allow(dead_code, reason = "each of the three users takes what it needs")]
+#![allow(dead_code, unused_imports, reason = "each of the three users takes what it needs")]
 #![allow(
     missing_docs,
     clippy::unwrap_used,

@@ -376,6 +376,23 @@ fn transfers_keep_to_the_recoveries() {
     }
 }
 
+/// D27 N01: exactly at the recovery, a cell neither gives nor receives.
+#[test]
+fn a_cell_at_its_recovery_neither_gives_nor_receives() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.all_cells(mv(3_500));
+    pack.cell(3, mv(3_550));
+    pack.throughout(secs(60), "every destination is at OVPR", |pack| !pack.balancing());
+    pack.cell(10, just_below(mv(3_500)));
+    pack.until(secs(10), "one is below", |pack| matches!(pack.transfer(), Some((3, 10, _))));
+    let mut pack = Setup::new(Profile::Default).set(P::BalanceStartVoltage, 2_000_000).started();
+    pack.all_cells(mv(2_860));
+    pack.cell(3, mv(2_900));
+    pack.throughout(secs(60), "the source is at UVPR", |pack| !pack.balancing());
+    pack.cell(3, just_above(mv(2_900)));
+    pack.until(secs(10), "it is above", Pack::balancing);
+}
+
 /// D27: at rest, charging and discharging, below a current limit.
 #[test]
 fn balancing_runs_below_a_pack_current() {

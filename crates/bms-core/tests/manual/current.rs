@@ -338,6 +338,16 @@ fn the_second_charge_level() {
     }
 }
 
+/// X06 N01: 1.5 times a limit that is no round number: 10.5 A gives 15.75 A.
+#[test]
+fn the_second_charge_level_is_exact() {
+    let mut pack = Setup::new(Profile::Default).set(P::ChargeOvercurrentProtection, 10_500).started();
+    pack.current = ma(15_750);
+    pack.expect_never(Alarm::SevereChargeOvercurrent, secs(5));
+    pack.current = ma(15_751);
+    pack.expect_trip(Alarm::SevereChargeOvercurrent, secs(1));
+}
+
 /// N06 X05 X06: the profile of the manual has no second levels.
 #[test]
 fn the_manual_has_no_second_levels() {

@@ -166,6 +166,32 @@ fn lost_data_are_forgiven_only_by_valid_data() {
     pack.throughout(secs(20), "not by invalid data", |pack| pack.closed() == (false, false));
 }
 
+/// X01 N02: a silence does not count as valid data, however soon good data follow it.
+#[test]
+fn a_silence_does_not_count_as_valid_data() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.cells_group = Presence::Failed;
+    pack.advance(secs(2));
+    pack.cells_group = Presence::Measured;
+    pack.step();
+    pack.cells_group = Presence::NotMeasured;
+    pack.advance(secs(6));
+    pack.cells_group = Presence::Measured;
+    pack.throughout(ms(4_900), "5 s of valid data", |pack| pack.closed() == (false, false));
+    pack.until(ms(500), "forgiven", |pack| pack.closed() == (true, true));
+}
+
+/// X04 P02 F3: an open wire hides its cells: an under-voltage elsewhere is not released meanwhile.
+#[test]
+fn an_open_wire_completes_no_recovery() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.cell(3, mv(2_690));
+    pack.until(secs(1), "the alarm", |pack| pack.has(Alarm::CellUndervoltage));
+    pack.cell(3, mv(3_300));
+    open_wire(&mut pack, 8, 9);
+    pack.throughout(secs(30), "two cells are unseen", |pack| pack.has(Alarm::CellUndervoltage));
+}
+
 /// X02 D16: a sensor that is invalid or out of −45 … 125 °C for 1 s opens what it protects; 5 s valid release it.
 #[test]
 fn a_broken_temperature_sensor_opens() {

@@ -95,7 +95,7 @@ fn the_window_changes_nothing() {
             let mut quick = looked.clone();
             steps += 1;
             held += u32::from(looked.protection.would_skip(&quick.circumstances()));
-            let slow_edges = looked.protection.look_at_rows(elapsed, &quick.circumstances());
+            let slow_edges = looked.protection.look_at_all(elapsed, &quick.circumstances());
             let circumstances = quick.clone();
             let quick_edges = quick.protection.step(elapsed, &circumstances.circumstances());
             assert_eq!(looked.protection.active(), quick.protection.active());

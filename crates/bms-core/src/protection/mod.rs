@@ -24,6 +24,7 @@ pub(crate) use signals::{Circumstances, FactSet};
 
 use crate::config::{Topology, ValidConfig};
 use monitor::{Limit, State};
+use rows::ROWS;
 use window::Window;
 
 /// All monitors.
@@ -85,7 +86,7 @@ impl Protection {
     /// Lets time pass for every monitor that is not clear.
     fn advance(&mut self, elapsed: u32) {
         for alarm in self.active.and(self.pending).iter() {
-            let (Some(timer), Some(row)) = (self.timers.get_mut(alarm as usize), rows::ROWS.get(alarm as usize)) else {
+            let (Some(timer), Some(row)) = (self.timers.get_mut(alarm as usize), ROWS.get(alarm as usize)) else {
                 continue;
             };
             let still_bad = *timer == 0 && row.is_held() && self.active.contains(alarm);
@@ -100,28 +101,32 @@ impl Protection {
         self.window = None;
     }
 
-    /// Looks at every row once, unless nothing can have happened.
+    /// Looks at every row that may change.
     pub(crate) fn step<const N: usize>(&mut self, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
-        if self.active.is_empty() && self.pending.is_empty() {
-            let window = self.window.get_or_insert_with(|| Window::of(seen.config));
-            if window.holds(seen) {
-                return Edges::default();
-            }
-        }
-        self.look_at_rows(elapsed, seen)
+        let window = self.window.get_or_insert_with(|| Window::of(seen.config));
+        let rows = window.suspects(seen).and(self.active).and(self.pending);
+        if rows.is_empty() { Edges::default() } else { self.look_at(rows, elapsed, seen) }
     }
 
+    /// The rows that the window would leave out, and the look at all of them, to compare.
     #[cfg(test)]
     pub(crate) fn would_skip<const N: usize>(&self, seen: &Circumstances<'_, N>) -> bool {
-        self.active.is_empty() && self.pending.is_empty() && Window::of(seen.config).holds(seen)
+        self.active.is_empty() && self.pending.is_empty() && Window::of(seen.config).suspects(seen).is_empty()
+    }
+    #[cfg(test)]
+    pub(crate) fn look_at_all<const N: usize>(&mut self, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
+        self.look_at(AlarmSet::of(&Alarm::ALL), elapsed, seen)
     }
 
     #[inline(never)]
-    pub(crate) fn look_at_rows<const N: usize>(&mut self, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
+    fn look_at<const N: usize>(&mut self, rows: AlarmSet, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
         let before = self.active;
         self.advance(elapsed);
-        for (alarm, (row, timer)) in Alarm::ALL.into_iter().zip(rows::ROWS.iter().zip(&mut self.timers)) {
-            let state = if self.active.contains(alarm) {
+        for alarm in rows.iter() {
+            let (Some(row), Some(timer)) = (ROWS.get(alarm as usize), self.timers.get_mut(alarm as usize)) else {
+                continue;
+            };
+            let state = if before.contains(alarm) {
                 State::Active
             } else if self.pending.contains(alarm) {
                 State::Pending
@@ -133,20 +138,12 @@ impl Protection {
                 continue;
             }
             let limit: Option<Limit> = row.limit(seen.config);
-            match monitor::update(state, timer, limit.as_ref(), &observation) {
-                State::Clear => {
-                    self.active = self.active.without(alarm);
-                    self.pending = self.pending.without(alarm);
-                }
-                State::Pending => {
-                    self.active = self.active.without(alarm);
-                    self.pending = self.pending.with(alarm);
-                }
-                State::Active => {
-                    self.active = self.active.with(alarm);
-                    self.pending = self.pending.without(alarm);
-                }
-            }
+            let (active, pending) = (self.active.without(alarm), self.pending.without(alarm));
+            (self.active, self.pending) = match monitor::update(state, timer, limit.as_ref(), &observation) {
+                State::Clear => (active, pending),
+                State::Pending => (active, pending.with(alarm)),
+                State::Active => (active.with(alarm), pending),
+            };
         }
         Edges { raised: self.active.minus(before), cleared: before.minus(self.active) }
     }

@@ -1,16 +1,35 @@
 //! The window in which nothing can trip.
 //!
-//! Nearly always nothing is active, nothing is pending, and every quantity lies where no row is violated. Then looking at
-//! the rows can change nothing, and two compares a quantity stand for all of them. The window is folded from the rows
+//! Nearly always every quantity lies where no row is violated. Then looking at a row that is neither pending nor active can
+//! change nothing, and two compares a quantity stand for all rows that watch it. The window is folded from the rows
 //! themselves, so it cannot disagree with them; a test steps with and without it and finds no difference.
 
-use super::alarm::Alarm;
+use super::alarm::{Alarm, AlarmSet};
 use super::monitor::Side;
 use super::rows::{ROWS, Signal};
 use super::signals::Circumstances;
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::measurement::lost_time;
 use crate::units::Current;
+
+/// The rows that watch certain signals.
+macro_rules! watching {
+    ($signals:pat) => {{
+        const ROWS_OF_SIGNALS: AlarmSet = {
+            let mut set = AlarmSet::EMPTY;
+            let mut index = 0;
+            while index < Alarm::COUNT {
+                #[allow(clippy::indexing_slicing, reason = "the loop ends at the length of both arrays")]
+                if matches!(ROWS[index].signal, $signals) {
+                    set = set.with(Alarm::ALL[index]);
+                }
+                index = index.saturating_add(1);
+            }
+            set
+        };
+        ROWS_OF_SIGNALS
+    }};
+}
 
 /// Bounds within which no row is violated; both ends belong to it.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +87,7 @@ impl Window {
                 Signal::ChargeThroughOpenSwitch | Signal::DischargeThroughOpenSwitch => &mut window.against_diode,
                 Signal::WorstWire => &mut window.wire,
                 Signal::SwitchDrop => &mut window.drop,
-                // Looked at one by one in `holds`.
+                // Looked at one by one in `suspects`.
                 Signal::SumOfCells
                 | Signal::CellAge
                 | Signal::CurrentAge
@@ -87,13 +106,11 @@ impl Window {
         window
     }
 
-    /// Whether no row can be violated now. Anything unusual answers no: then the rows are looked at.
-    pub(crate) fn holds<const N: usize>(&self, seen: &Circumstances<'_, N>) -> bool {
+    /// The rows that may be violated now; the others need no look unless they are pending or active. Anything unusual
+    /// answers "all".
+    pub(crate) fn suspects<const N: usize>(&self, seen: &Circumstances<'_, N>) -> AlarmSet {
         let measured = seen.measurement;
         let temperatures = &measured.temperatures;
-        let extremes = &measured.extremes;
-        let current = measured.milliamps.as_milliamps();
-        let both_closed = seen.previous.charge.is_closed() && seen.previous.discharge.is_closed();
         let plain = seen.facts.is_empty()
             && !measured.inputs.short_circuit
             && !measured.inputs.self_test_failed
@@ -103,34 +120,46 @@ impl Window {
             && measured.cells.usable(self.lost)
             && measured.current.usable(self.lost)
             && measured.count == seen.config.cell_count()
-            && temperatures.all_usable(seen.config)
-            && self.wires_and_terminal(seen, both_closed);
+            && temperatures.all_usable(seen.config);
         if !plain {
-            return false;
+            return watching!(_);
         }
+        let mut found = AlarmSet::EMPTY;
+        let mut look = |beyond: bool, rows: AlarmSet| {
+            if beyond {
+                found = found.and(rows);
+            }
+        };
+        let extremes = &measured.extremes;
+        look(
+            extremes.lowest().as_microvolts() < self.lowest_cell,
+            watching!(Signal::LowestCell | Signal::ShutdownCell | Signal::ConfirmedLowestCell),
+        );
+        look(
+            extremes.highest().as_microvolts() > self.highest_cell,
+            watching!(Signal::HighestCell | Signal::ShutdownCell | Signal::ConfirmedHighestCell),
+        );
+        look(extremes.spread().as_microvolts() > self.cell_spread, watching!(Signal::CellSpread));
+        let current = measured.milliamps;
+        look(current.as_milliamps() > self.charge, watching!(Signal::ChargeCurrent));
+        look(current.as_milliamps() < self.discharge.saturating_neg(), watching!(Signal::DischargeCurrent));
+        let both_closed = seen.previous.charge.is_closed() && seen.previous.discharge.is_closed();
+        look(
+            !both_closed && current.magnitude() > Current::from_milliamps(self.against_diode),
+            watching!(Signal::ChargeThroughOpenSwitch | Signal::DischargeThroughOpenSwitch),
+        );
         let range = temperatures.battery();
-        let battery = !range.any
-            || (range.warmest.as_tenths() <= self.warmest
-                && range.coldest.as_tenths() >= self.coldest
-                && range.warmest.minus(range.coldest).as_tenths() <= self.temperature_spread);
-        let through_diode =
-            both_closed || measured.milliamps.magnitude() <= Current::from_milliamps(self.against_diode);
-        extremes.lowest().as_microvolts() >= self.lowest_cell
-            && extremes.highest().as_microvolts() <= self.highest_cell
-            && extremes.spread().as_microvolts() <= self.cell_spread
-            && current <= self.charge
-            && current >= self.discharge.saturating_neg()
-            && battery
-            && temperatures.mos().as_tenths() <= self.mos
-            && through_diode
-            && !(measured.cells.fresh() && stack_differs(seen))
-    }
-
-    /// What only some boards have, and only some steps change.
-    fn wires_and_terminal<const N: usize>(&self, seen: &Circumstances<'_, N>, both_closed: bool) -> bool {
-        let wires = seen.wires.worst().is_none_or(|(worst, _)| worst.as_microohms() <= self.wire);
-        let over = seen.measurement.terminal_over_stack(seen.config);
-        wires && over.is_none_or(|over| !both_closed || over.magnitude().as_microvolts() <= self.drop)
+        look(range.any && range.warmest.as_tenths() > self.warmest, watching!(Signal::WarmestBattery));
+        look(range.any && range.coldest.as_tenths() < self.coldest, watching!(Signal::ColdestBattery));
+        let spread = range.warmest.minus(range.coldest).as_tenths();
+        look(range.any && spread > self.temperature_spread, watching!(Signal::BatterySpread));
+        look(temperatures.mos().as_tenths() > self.mos, watching!(Signal::Mos));
+        let worst_wire = seen.wires.worst().map_or(0, |(worst, _)| worst.as_microohms());
+        look(worst_wire > self.wire, watching!(Signal::WorstWire));
+        let drop = measured.terminal_over_stack(seen.config).map_or(0, |over| over.magnitude().as_microvolts());
+        look(both_closed && drop > self.drop, watching!(Signal::SwitchDrop));
+        look(measured.cells.fresh() && stack_differs(seen), watching!(Signal::StackExcess));
+        found
     }
 }
 

@@ -63,3 +63,8 @@ pub mod prelude {
     pub use crate::time::{Duration, Instant, ms, secs};
     pub use crate::units::{Charge, Current, Resistance, Temperature, Voltage, ah, amps, deg_c, ma, mohm, mv, uv};
 }
+
+/// The README's firmware is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadmeDoctests;

@@ -232,7 +232,8 @@ pub(super) const fn violations(config: &Config) -> Violations {
         let (lower, upper, equal_allowed) = ORDERINGS[index];
         let (low, high) = (config.get(lower), config.get(upper));
         let off = (low == 0 && lower.info().zero_is_off) || (high == 0 && upper.info().zero_is_off);
-        if !off && !(low < high || (equal_allowed && low == high)) {
+        let ordered = low < high || (equal_allowed && low == high);
+        if !off && !ordered {
             found.orderings |= 1_u32.wrapping_shl(index as u32);
         }
         index = index.saturating_add(1);

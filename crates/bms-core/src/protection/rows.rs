@@ -258,7 +258,7 @@ impl Value {
                 permille(get(parameter)?, left)
             }
             Self::Ratio(parameter, ratio) => permille(get(parameter)?, get(ratio)?),
-            Self::FourFifths(parameter) => get(parameter)? / 5 * 4,
+            Self::FourFifths(parameter) => (get(parameter)? / 5).saturating_mul(4),
             Self::LostTime => lost_time(config) as i32,
             Self::If(flag, parameter) => config.flag(flag).then(|| config.get(parameter))?,
             Self::WireLimit => wire_limit(config),

@@ -147,7 +147,9 @@ def judge(values):
         entry.update({key: row[key] for key in ("budget", "minimum") if key in row})
         missed = value > row.get("budget", value) or value < row.get("minimum", value)
         word = "ok" if len(entry) > 2 else "told"
-        if missed and row.get("waived") and not row.get("firm"):
+        # A waiver has a ceiling: what is over budget may not grow unnoticed.
+        below_ceiling = value <= row.get("ceiling", value)
+        if missed and row.get("waived") and below_ceiling and not row.get("firm"):
             entry["waived"] = row["waived"]
             word = f"WAIVED {value} against {row.get('budget', row.get('minimum'))}: {row['waived']}"
         elif missed:

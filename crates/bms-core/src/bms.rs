@@ -176,6 +176,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             Alarm::TemperatureDataLost,
             Alarm::DataLostLong,
         ]);
+        self.protection.reconfigured(&self.config);
         match stored {
             Stored::Nothing => {}
             Stored::Snapshot(snapshot) => {

@@ -207,7 +207,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let other_capacity = config.capacity() != self.config.capacity();
         self.config = config;
         self.calibration = Calibration::of(&self.config);
-        self.protection.reconfigured();
+        self.protection.reconfigured(&self.config);
         self.guard = crate::guard::LimitGuard::new(&self.config);
         if other_capacity {
             self.estimator.set_capacity(self.config.capacity());

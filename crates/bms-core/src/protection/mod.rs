@@ -34,7 +34,7 @@ pub(crate) struct Protection {
     pending: AlarmSet,
     /// One timer a monitor; see [`monitor::State`].
     timers: [u32; Alarm::COUNT],
-    /// Made again whenever the configuration changes; `None` until the first step after that.
+    /// Made again whenever the configuration changes; `None` until the first step after a start without a store.
     window: Option<Window>,
 }
 
@@ -96,9 +96,9 @@ impl Protection {
         }
     }
 
-    /// The configuration changed.
-    pub(crate) fn reconfigured(&mut self) {
-        self.window = None;
+    /// The configuration is new or changed. Folding the window here keeps it out of the step.
+    pub(crate) fn reconfigured(&mut self, config: &ValidConfig) {
+        self.window = Some(Window::of(config));
     }
 
     /// Looks at every row that may change.

@@ -1,0 +1,113 @@
+//! What the core tells of itself: status, snapshot, reasons.
+
+use super::Bms;
+use crate::balancing::Strategy;
+use crate::estimation::Estimator;
+use crate::measurement::{BATTERY_SENSORS, Reading, lost_time};
+use crate::protection::{Alarm, AlarmSet, Observation, Retries, Row, wire_limit};
+use crate::snapshot::Snapshot;
+use crate::status::{Status, Wires};
+use crate::time::ms;
+use crate::units::Voltage;
+
+impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+    /// What must survive a reset.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        // A commanded shutdown and wake clears lock-outs (D10).
+        const LOCKED: AlarmSet = AlarmSet::of(&[Alarm::ChargeLockedOut, Alarm::DischargeLockedOut]);
+        let mut active = self.protection.active();
+        if self.flags.emergency {
+            // Also one that was asked for since the last step (X21).
+            active = active.with(Alarm::EmergencyStop);
+        }
+        let (alarms, retries) =
+            if self.flags.shutdown_requested { (active.minus(LOCKED), Retries::new()) } else { (active, self.retries) };
+        Snapshot {
+            alarms,
+            retries,
+            remaining: self.estimator.remaining(),
+            capacity: self.estimator.capacity(),
+            cycle_capacity: self.estimator.cycle_capacity(),
+            cycles: self.estimator.cycles(),
+            run_time_seconds: self.run_time / 1_000,
+            switches: self.switches,
+        }
+    }
+
+    /// Everything that a display shows.
+    #[must_use]
+    pub fn status(&self) -> Status<'_> {
+        let config = &self.config;
+        let measured = &self.measurement;
+        let lost = lost_time(config);
+        let extremes = &measured.extremes;
+        let cells_usable = measured.cells.usable(lost) && measured.suspect == 0;
+        let of_cells = |value: Voltage| reading(&measured.cells, lost, cells_usable, value);
+        let pack_voltage = of_cells(extremes.sum());
+        let current = reading(&measured.current, lost, measured.current.usable(lost), measured.milliamps);
+        let power = match (pack_voltage.valid(), current.valid()) {
+            (Some(voltage), Some(current)) => Reading::Valid(voltage.power(current.magnitude())),
+            _ => Reading::Invalid,
+        };
+        let mut battery_temperatures = [Reading::NotMeasured; BATTERY_SENSORS];
+        for (index, slot) in battery_temperatures.iter_mut().enumerate() {
+            *slot = measured.temperatures.reading(index, config);
+        }
+        let (milliohms, top) = self.wires.view(config.cell_count());
+        Status {
+            state: self.lifecycle.state(),
+            run_time_seconds: self.run_time / 1_000,
+            charge: self.command.charge,
+            discharge: self.command.discharge,
+            switches: self.switches,
+            pack_voltage,
+            stack_voltage: reading(&measured.stack, lost, measured.stack.usable(lost), measured.stack_voltage),
+            current,
+            power,
+            capacity: self.estimator.capacity(),
+            remaining: self.estimator.remaining().map_or(Reading::Invalid, Reading::Valid),
+            state_of_charge_permille: self
+                .estimator
+                .state_of_charge_permille()
+                .map_or(Reading::Invalid, Reading::Valid),
+            cycle_capacity: self.estimator.cycle_capacity(),
+            cycles: self.estimator.cycles(),
+            average_cell: of_cells(extremes.average()),
+            cell_spread: of_cells(extremes.spread()),
+            balance_current: measured.feedback.balance_current,
+            balance: self.command.balance,
+            mos_temperature: measured.temperatures.reading(BATTERY_SENSORS, config),
+            battery_temperatures,
+            cells: measured.displayed(config),
+            highest_cell: measured.scan(config).highest().map(|(index, _)| index),
+            lowest_cell: measured.scan(config).lowest().map(|(index, _)| index),
+            wires: Wires { milliohms, top, limit: crate::units::Resistance::from_microohms(wire_limit(config)) },
+            heater: self.heating.on(),
+            alarms: self.protection.active(),
+            limits: self.command.limits,
+        }
+    }
+
+    /// One look at what an alarm watches, with its timer.
+    pub(crate) fn look(&self, alarm: Alarm) -> (Observation, u32) {
+        (self.circumstances().observe_with_cell(Row::of(alarm).signal), self.protection.timer(alarm))
+    }
+
+    /// Why each open switch is open; see [`explain`](crate::explain).
+    pub fn explain(&self) -> impl Iterator<Item = crate::explain::Explanation> + '_ {
+        crate::explain::explanations(self)
+    }
+}
+
+fn reading<Q>(channel: &crate::measurement::Channel, lost: u32, usable: bool, value: Q) -> Reading<Q> {
+    if usable {
+        Reading::Valid(value)
+    } else if channel.valid_now() && channel.age() >= lost {
+        Reading::Stale { age: ms(channel.age()) }
+    } else if channel.never() {
+        Reading::NotMeasured
+    } else {
+        Reading::Invalid
+    }
+}

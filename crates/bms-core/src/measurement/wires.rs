@@ -1,4 +1,5 @@
-//! Sense-wire resistances from the balancer's own current (W01).
+//! Sense-wire resistances from the balancer's own current (W01). Only wires that a transfer has used are known; there is
+//! no self-test on request.
 //!
 //! While the balancer takes I from a cell, the current returns through the two wires of that cell. Each wire is
 //! shared with a neighbour, whose reading rises by I × R of the shared wire. The outermost wires have no neighbour;

@@ -431,7 +431,7 @@ fn tested(setup: Setup, wire: usize, milliohms: i32) -> Pack {
 
 /// W01 T19 D26: the self-test estimates each of the n + 1 wires.
 #[test]
-fn the_self_test_estimates_every_wire() {
+fn transfers_estimate_the_wires_they_use() {
     for bad in [0, 1, 8, 15, 16] {
         let pack = tested(wired(), bad, 300);
         assert_eq!(pack.status().wires.count(), 17);

@@ -1,5 +1,6 @@
 //! [`Bms`]: the one object. Time and measurements in, a [`Command`] out.
 
+mod balance;
 mod decide;
 mod report;
 mod requests;
@@ -8,7 +9,7 @@ mod tests;
 
 pub use requests::{Refusal, Request};
 
-use crate::balancing::{BalancerCapabilities, ManualRule, Strategy};
+use crate::balancing::{BalancerCapabilities, Guard, Quota, Strategy};
 use crate::command::{Beep, Command, Expiring};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::estimation::{Anchor, CoulombCounter, Estimator, Evidence};
@@ -29,9 +30,10 @@ use crate::units::Voltage;
 /// The battery protection core.
 ///
 /// `N` sizes the buffers for the cells (how many there are is a parameter), `E` estimates the state of charge, `S`
-/// chooses what to balance. The defaults are the manual's.
+/// chooses what to balance. The defaults are exact counting and charge quotas; the manual's own balancing rule is
+/// [`ManualRule`](crate::balancing::ManualRule), with [`Bms::with_parts`].
 #[derive(Clone, Debug)]
-pub struct Bms<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
+pub struct Bms<const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
     config: ValidConfig,
     calibration: Calibration,
     guard: LimitGuard,
@@ -42,6 +44,7 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
     estimator: E,
     strategy: S,
     capabilities: BalancerCapabilities,
+    limits_of_balancing: Guard,
     lifecycle: Lifecycle,
     heating: Heating,
     precharge: Precharge,
@@ -96,11 +99,11 @@ struct SeenInputs {
 }
 
 impl Bms {
-    /// A BMS for up to 24 cells with the manual's counter and balancing rule. Everything is open until the first
+    /// A BMS for up to 24 cells with the exact counter and charge quotas for balancing. Everything is open until the first
     /// complete valid sample.
     #[must_use]
     pub const fn new(config: ValidConfig) -> Self {
-        Self::with_parts(config, CoulombCounter::new(&config), ManualRule::new())
+        Self::with_parts(config, CoulombCounter::new(&config), Quota::new())
     }
 }
 
@@ -108,7 +111,7 @@ impl<const N: usize> Bms<N> {
     /// A BMS for up to `N` cells (at most 32). A configured count above `N` never starts: the cell-count alarm stays.
     #[must_use]
     pub const fn with_capacity(config: ValidConfig) -> Self {
-        Self::with_parts(config, CoulombCounter::new(&config), ManualRule::new())
+        Self::with_parts(config, CoulombCounter::new(&config), Quota::new())
     }
 }
 
@@ -126,6 +129,7 @@ impl<const N: usize, E, S> Bms<N, E, S> {
             estimator,
             strategy,
             capabilities: BalancerCapabilities::MANUAL,
+            limits_of_balancing: Guard::new(),
             lifecycle: Lifecycle::new(),
             heating: Heating::new(),
             precharge: Precharge::new(),
@@ -183,6 +187,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 self.run_time = snapshot.run_time_seconds.saturating_mul(1_000);
                 self.switches = snapshot.switches;
                 self.estimator.restore(&snapshot);
+                // After a crash the quotas may be older than what was delivered since.
+                let learned = snapshot.balancing;
+                self.strategy.restore(&if cause.is_abnormal() { learned.without_quotas() } else { learned });
             }
             Stored::Corrupt => self.protection.raise(AlarmSet::EMPTY.with(Alarm::StorageCorrupt)),
             Stored::CountersCorrupt => self.protection.raise(AlarmSet::EMPTY.with(Alarm::CountersCorrupt)),

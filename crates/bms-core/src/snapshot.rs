@@ -1,5 +1,6 @@
 //! What survives a reset, as plain data; storing it is the caller's (or a store's) work.
 
+use crate::balancing::Learned;
 use crate::protection::{Alarm, AlarmSet, Retries};
 use crate::units::Charge;
 
@@ -63,6 +64,9 @@ pub struct Snapshot {
     pub run_time_seconds: u64,
     /// The user's switches (S10).
     pub switches: UserSwitches,
+    /// What the balancing strategy has learned.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub balancing: Learned,
 }
 
 /// The user's switches (S10).

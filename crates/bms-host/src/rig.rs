@@ -21,7 +21,7 @@
 use std::collections::VecDeque;
 
 use bms_core::Bms;
-use bms_core::balancing::{ManualRule, Strategy};
+use bms_core::balancing::{Quota, Strategy};
 use bms_core::bms::{Refusal, Request};
 use bms_core::command::Command;
 use bms_core::config::{BoardDefinition, ParameterId, SensorPolicy, ValidConfig};
@@ -58,7 +58,7 @@ pub enum Given {
 ///
 /// Ports, drivers and executors are exercised by `DriverRig`.
 #[derive(Clone, Debug)]
-pub struct Rig<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
+pub struct Rig<const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
     plant: Plant,
     bms: Bms<N, E, S>,
     /// Makes a new core, for resets.

@@ -4,12 +4,9 @@
 //!  quiet scan ─► pair chosen ─► Take (store fills) ─► Give (store empties) ─► pause for the next quiet scan
 //! ```
 
-use super::{Phase, Plan, Situation, Strategy};
+use super::{EXPIRY, Phase, Plan, Situation, Strategy};
 use crate::measurement::CellScan;
-use crate::time::{Duration, Instant, ms};
-
-/// A plan is renewed in every step and ends by itself this long after the last one.
-const EXPIRY: Duration = ms(2_000);
+use crate::time::Instant;
 
 /// Highest to lowest while their difference exceeds the trigger, until it falls below the stop value.
 #[derive(Clone, Debug)]

@@ -1,15 +1,33 @@
 //! Balancing: a strategy looks at the pack and makes a plan; ports carry it out.
 //!
-//! A [`Strategy`] knows cells and limits, not hardware. The [`Plan`] expires by itself, so that a board that hears
-//! nothing more stops moving energy.
+//! ```text
+//!  Situation ─► Strategy ─► Plan ─fit─► what the fitted balancer can do ─guard─► Command.balance ─► Balancer port
+//!     ▲          ManualRule: the manual's rule     BalancerKind                 every limit, in one place
+//!     │          Quota: charge quotas (default)
+//!     └─ what was really moved                     PassiveBleed: for boards without a store
+//! ```
+//! A [`Strategy`] knows cells, not hardware. Whatever it returns, the guard keeps the limits (B02, D04, D27) and
+//! the [`Plan`] expires by itself, so that a board that hears nothing more stops moving energy.
 
+mod fit;
+mod guard;
 mod manual_rule;
+mod passive;
+mod quota;
 
+pub(crate) use fit::fit;
+pub(crate) use guard::Guard;
 pub use manual_rule::ManualRule;
+pub use passive::PassiveBleed;
+pub use quota::{Ledger, Quota};
 
-use crate::measurement::CellScan;
+use crate::config::Chemistry;
+use crate::measurement::{CellScan, MAXIMUM_CELLS};
 use crate::time::{Duration, Instant};
-use crate::units::{Current, Voltage};
+use crate::units::{Charge, Current, Voltage};
+
+/// A plan is renewed in every step and ends by itself at the latest this long after the last one.
+const EXPIRY: Duration = Duration::from_millis(2_000);
 
 /// Which half of a transfer is running (B01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +88,16 @@ impl Plan {
     pub const fn is_idle(&self) -> bool {
         matches!(self, Self::Idle)
     }
+    /// The same plan, ending at the latest then.
+    pub(crate) fn ending_by(mut self, end: Instant) -> Self {
+        match &mut self {
+            Self::Idle => {}
+            Self::Transfer { until, .. } | Self::Bleed { until, .. } | Self::Shuttle { until, .. } => {
+                *until = (*until).min(end);
+            }
+        }
+        self
+    }
     /// When the port must stop by itself.
     #[must_use]
     pub const fn until(&self) -> Option<Instant> {
@@ -80,11 +108,28 @@ impl Plan {
     }
 }
 
+/// How a balancer is built: which plans it can carry out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum BalancerKind {
+    /// One energy store that any cell can be connected to, as the manual's: [`Plan::Transfer`].
+    #[default]
+    Transfer,
+    /// A converter between each two neighbours: [`Plan::Shuttle`].
+    Shuttle,
+    /// A switch and a resistor at each cell: [`Plan::Bleed`].
+    Bleed,
+}
+
 /// What the fitted balancer can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BalancerCapabilities {
+    /// How it is built.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub kind: BalancerKind,
     /// Largest current of a phase.
     pub maximum_current: Current,
     /// Longest time of one phase before the store is full (when taking) or empty (when giving).
@@ -96,20 +141,35 @@ pub struct BalancerCapabilities {
 impl BalancerCapabilities {
     /// The manual's kind of balancer: 2 A, a store that takes 10 s, settled after 20 ms.
     pub const MANUAL: Self = Self {
+        kind: BalancerKind::Transfer,
         maximum_current: Current::from_milliamps(2_000),
         phase_time: Duration::from_millis(10_000),
         settle_time: Duration::from_millis(20),
     };
 }
 
-/// What a strategy is given in each step.
+/// What a strategy is told in each step.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// The step's time.
     pub now: Instant,
+    /// Time since the previous step, ms.
+    pub elapsed: u32,
     /// A complete **quiet** scan, if one came in this step: the only thing to decide upon (D04).
     pub quiet_scan: Option<CellScan<'a>>,
-    /// Limits that every plan keeps.
+    /// How many cells there are.
+    pub cells: u8,
+    /// What the cells are made of.
+    pub chemistry: Chemistry,
+    /// Nominal capacity.
+    pub capacity: Charge,
+    /// The pack's current, positive charging; `None` if it is not known in this step.
+    pub pack_current: Option<Current>,
+    /// What the balancer was told in the previous step, and did since.
+    pub running: Plan,
+    /// What the balancer reported in this step (B07), `None` if it did not.
+    pub balance_current: Option<Current>,
+    /// Limits that the guard keeps; a plan beyond them becomes [`Plan::Idle`].
     pub rules: Rules,
     /// What the balancer can do.
     pub capabilities: BalancerCapabilities,
@@ -138,13 +198,56 @@ pub struct Rules {
     pub minimum_off: Duration,
 }
 
+/// What a strategy has learned and what survives a shutdown, in the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Learned {
+    /// What arrives of the energy that a transfer takes, in thousandths; 0: not learned.
+    pub efficiency_permille: u16,
+    /// How far a value of `surplus` may be wrong, in 1/8192 of the capacity.
+    pub doubt: u16,
+    /// By how much each cell is ahead of the others on the way to full, in 1/8192 of the capacity; [`Learned::UNKNOWN`]
+    /// where nothing is known.
+    pub surplus: [i16; MAXIMUM_CELLS],
+}
+
+impl Learned {
+    /// Nothing is known of this cell.
+    pub const UNKNOWN: i16 = i16::MIN;
+    /// Nothing was learned.
+    pub const NOTHING: Self = Self { efficiency_permille: 0, doubt: 0, surplus: [Self::UNKNOWN; MAXIMUM_CELLS] };
+
+    /// Only what does not age.
+    pub(crate) const fn without_quotas(self) -> Self {
+        Self { efficiency_permille: self.efficiency_permille, ..Self::NOTHING }
+    }
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self::NOTHING
+    }
+}
+
 /// Chooses what to balance.
-///
-/// Called only while nothing inhibits balancing and its switch is on; whatever it returns, the core still stops a
-/// transfer that any alarm, missing reading or raw violation forbids.
 pub trait Strategy {
-    /// The plan from now on; it must expire within a few seconds.
+    /// Looks at what happened, in every step, also while balancing is not allowed: keeps the books and learns.
+    fn observe(&mut self, situation: &Situation<'_>) {
+        let _ = situation;
+    }
+    /// The plan from now on. Called only while nothing inhibits balancing and its switch is on.
     fn plan(&mut self, situation: &Situation<'_>) -> Plan;
     /// Balancing was stopped from outside; forget the pair.
     fn stop(&mut self, now: Instant);
+    /// What shall survive a shutdown.
+    fn learned(&self) -> Learned {
+        Learned::NOTHING
+    }
+    /// Takes up what survived.
+    fn restore(&mut self, learned: &Learned) {
+        let _ = learned;
+    }
+    /// The pack is another one, or has another capacity: what was learned of its cells is void.
+    fn forget(&mut self) {}
 }

@@ -1,7 +1,7 @@
 //! Arbitration: alarms, switches of the user, measurements → the absolute command.
 
 use super::Bms;
-use crate::balancing::{Plan, Rules, Situation, Strategy};
+use crate::balancing::Strategy;
 use crate::command::{Beep, Command, Expiring, Limits, LinkLed, Power, ScanMode, Switch};
 use crate::config::{Chemistry, ParameterId as P, Topology};
 use crate::estimation::{Estimator, c_rate};
@@ -60,7 +60,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let charge = self.side(charge_side);
         let (discharge, precharge) = self.discharge(now, discharge_side);
         let heater = self.heater(now, elapsed);
-        let balance = self.balance(now);
+        let balance = self.balance(now, elapsed);
         Command {
             charge: Switch::closed_if(charge),
             discharge: Switch::closed_if(discharge),
@@ -181,99 +181,6 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 self.heating.forgive();
             }
             Expiring::Off
-        }
-    }
-
-    /// The balancer: the strategy's plan, if nothing forbids it (B02–B06, D04, D27).
-    fn balance(&mut self, now: Instant) -> Plan {
-        let was_idle = self.command.balance.is_idle();
-        // First of all: the drop of a bad wire may be what stops the transfer (W02).
-        if !was_idle && self.measurement.scanned && self.measurement.feedback_fresh {
-            let scan = self.measurement.scan(&self.config);
-            let balance = self.measurement.feedback.balance_current;
-            self.wires.update(&scan, &self.command.balance, balance, self.measurement.milliamps);
-        }
-        if !self.may_balance(was_idle) {
-            self.strategy.stop(now);
-            return Plan::Idle;
-        }
-        let config = &self.config;
-        let quiet = self.measurement.cells.fresh() && was_idle && self.is_quiet();
-        let scan = self.measurement.scan(config);
-        let rules = Rules {
-            trigger: config.voltage(P::BalanceTrigger),
-            stop: config.voltage(P::BalanceStop),
-            start_voltage: config.voltage(P::BalanceStartVoltage),
-            floor: config.voltage(P::CellUndervoltageRecovery),
-            ceiling: config.voltage(P::CellOvervoltageRecovery),
-            current: config.current(P::BalanceCurrent),
-            minimum_on: config.duration(P::BalanceMinimumOn),
-            minimum_off: config.duration(P::BalanceMinimumOff),
-        };
-        let plan = self.strategy.plan(&Situation {
-            now,
-            quiet_scan: quiet.then_some(scan),
-            rules,
-            capabilities: self.capabilities,
-            store_empty: self.measurement.feedback.store_empty,
-        });
-        let plan = if self.keeps_limits(&plan, rules) { plan } else { Plan::Idle };
-        if plan.is_idle() && !was_idle {
-            return plan;
-        }
-        if let Plan::Transfer { source, destination, .. } = plan
-            && was_idle
-        {
-            let scan = self.measurement.scan(&self.config);
-            self.wires.arm(&scan, [source, destination], self.measurement.milliamps);
-        }
-        plan
-    }
-
-    fn may_balance(&self, was_idle: bool) -> bool {
-        let config = &self.config;
-        let measured = &self.measurement;
-        let limit = config.current(P::BalanceCurrentLimit);
-        let raw = AlarmSet::of(&[Alarm::CellUndervoltage, Alarm::CellOvervoltage]);
-        self.switches.balance
-            && self.capabilities.maximum_current > Current::ZERO
-            && self.all_usable()
-            && measured.temperatures.battery().complete
-            && !self.protection.inhibits(Inhibit::BALANCE, config)
-            && !self.protection.threatens(Inhibit::BALANCE, config)
-            && (limit == Current::ZERO || measured.milliamps.magnitude() <= limit)
-            // A raw violation stops the transfer while its delay keeps running (D04).
-            && self.protection.pending().common(raw).is_empty()
-            && (!was_idle || !self.flags.changed)
-    }
-
-    /// Quiet by the balancer's own word, or because it has been off for long enough (D04).
-    fn is_quiet(&self) -> bool {
-        let measured = &self.measurement;
-        if measured.feedback_fresh {
-            return measured.feedback.quiet;
-        }
-        let off_when_measured = self.idle_time.saturating_sub(measured.cells.age());
-        off_when_measured >= self.capabilities.settle_time.as_millis()
-    }
-
-    /// No transfer takes a cell below UVPR or lifts one above OVPR (D27), nor moves a cell to itself.
-    fn keeps_limits(&self, plan: &Plan, rules: Rules) -> bool {
-        let scan = self.measurement.scan(&self.config);
-        let pair = |source: u8, destination: u8| {
-            let gives = scan.voltage(usize::from(source)).is_some_and(|voltage| voltage > rules.floor);
-            let takes = scan.voltage(usize::from(destination)).is_some_and(|voltage| voltage < rules.ceiling);
-            source != destination && gives && takes
-        };
-        match *plan {
-            Plan::Idle => true,
-            Plan::Transfer { source, destination, current, .. }
-            | Plan::Shuttle { source, destination, current, .. } => {
-                pair(source, destination) && current <= rules.current
-            }
-            Plan::Bleed { mask, .. } => (0..scan.count())
-                .filter(|index| mask & crate::measurement::bit(*index) != 0)
-                .all(|index| scan.voltage(index).is_some_and(|voltage| voltage > rules.floor)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the core tells of itself: status, snapshot, reasons.
 
 use super::Bms;
-use crate::balancing::Strategy;
+use crate::balancing::{Learned, Strategy};
 use crate::estimation::Estimator;
 use crate::measurement::{BATTERY_SENSORS, Reading, lost_time};
 use crate::protection::{Alarm, AlarmSet, Observation, Retries, Row, wire_limit};
@@ -32,7 +32,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             cycles: self.estimator.cycles(),
             run_time_seconds: self.run_time / 1_000,
             switches: self.switches,
+            balancing: self.learned_of_balancing(),
         }
+    }
+
+    /// Quotas only once nothing moves any more: what was delivered after the snapshot would be delivered again.
+    fn learned_of_balancing(&self) -> Learned {
+        let learned = self.strategy.learned();
+        if self.lifecycle.is_running() { learned.without_quotas() } else { learned }
     }
 
     /// Everything that a display shows.

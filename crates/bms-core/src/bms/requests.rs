@@ -212,6 +212,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if other_capacity {
             self.estimator.set_capacity(self.config.capacity());
         }
+        if other_pack || other_capacity {
+            self.strategy.forget();
+        }
         if other_pack {
             self.protection.clear(AlarmSet::EMPTY.with(Alarm::WrongChemistry));
             self.start_anew();

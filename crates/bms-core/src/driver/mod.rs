@@ -43,7 +43,7 @@ mod board;
 pub use blocking::Ports;
 pub use board::Board;
 
-use crate::balancing::{ManualRule, Strategy};
+use crate::balancing::{Quota, Strategy};
 use crate::bms::{Bms, Refusal, Request};
 use crate::command::Command;
 use crate::estimation::{CoulombCounter, Estimator};
@@ -57,7 +57,7 @@ use crate::time::Instant;
 /// It is polled by [`Driver::poll`] where the board's ports are blocking, and awaited by `Driver::step` (feature
 /// `async`) where they are async.
 #[derive(Debug)]
-pub struct Driver<B, const N: usize = 24, E = CoulombCounter, S = ManualRule> {
+pub struct Driver<B, const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
     bms: Bms<N, E, S>,
     board: B,
 }

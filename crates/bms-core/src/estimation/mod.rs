@@ -9,6 +9,7 @@ mod ocv;
 pub use crate::measurement::{CellScan, CurrentInterval};
 pub use coulomb::CoulombCounter;
 pub use ocv::interpolate;
+pub(crate) use ocv::slope_permille_per_volt;
 
 use crate::config::ValidConfig;
 use crate::snapshot::Snapshot;

@@ -61,6 +61,13 @@ pub(super) fn first_guess(chemistry: Chemistry, rested: Voltage) -> i32 {
     interpolate(table, rested.as_millivolts()).unwrap_or(0)
 }
 
+/// How many thousandths of the charge a volt is worth around a rest voltage: the mean slope over 100 mV.
+pub(crate) fn slope_permille_per_volt(chemistry: Chemistry, rested: Voltage) -> i32 {
+    const AROUND: Voltage = crate::units::mv(50);
+    let (low, high) = (first_guess(chemistry, rested.minus(AROUND)), first_guess(chemistry, rested.plus(AROUND)));
+    high.saturating_sub(low).saturating_mul(10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use core::convert::Infallible;
 
 use super::blocking::{Balancer, Heater, Indicator, LastResort, Power, Precharge};
 use super::{CellSense, CurrentSense, ErrorType, FeedbackSense, InputSense, TemperatureSense, VoltageSense};
-use crate::balancing::{BalancerCapabilities, Plan};
+use crate::balancing::{BalancerCapabilities, BalancerKind, Plan};
 use crate::command::{Beep, Expiring, LinkLed, Power as PowerState, Switch};
 use crate::measurement::{Cells, Feedback, Inputs, Temperatures};
 use crate::time::Duration;
@@ -23,6 +23,7 @@ pub struct NotFitted;
 impl NotFitted {
     /// A balancer that moves nothing.
     pub(super) const CAPABILITIES: BalancerCapabilities = BalancerCapabilities {
+        kind: BalancerKind::Transfer,
         maximum_current: Current::ZERO,
         phase_time: Duration::ZERO,
         settle_time: Duration::ZERO,

@@ -1,6 +1,6 @@
 //! The balancer: an active one with an energy store, with bleeding and shuttling beside it.
 
-use bms_core::balancing::{BalancerCapabilities, Phase, Plan};
+use bms_core::balancing::{BalancerCapabilities, BalancerKind, Phase, Plan};
 use bms_core::port::ErrorKind;
 use bms_core::time::Duration;
 use bms_core::units::Current;
@@ -11,6 +11,8 @@ use super::{MAXIMUM_CELLS, cell::Cell};
 /// What the balancer is built of.
 #[derive(Clone, Copy, Debug)]
 pub struct BalancerSpec {
+    /// How it is built: it refuses plans for another kind.
+    pub kind: BalancerKind,
     /// Largest current of a phase in A.
     pub maximum_current: f64,
     /// What arrives of the energy in each phase, 0 … 1.
@@ -26,7 +28,14 @@ pub struct BalancerSpec {
 impl Default for BalancerSpec {
     /// The manual's kind: 2 A, a store that takes 10 s at 4.2 V, 95 % each way.
     fn default() -> Self {
-        Self { maximum_current: 2.0, efficiency: 0.95, store_joules: 84.0, settle_ms: 20, bleed_ohms: 33.0 }
+        Self {
+            kind: BalancerKind::Transfer,
+            maximum_current: 2.0,
+            efficiency: 0.95,
+            store_joules: 84.0,
+            settle_ms: 20,
+            bleed_ohms: 33.0,
+        }
     }
 }
 
@@ -69,8 +78,13 @@ impl Balancer {
     pub(super) fn capabilities(&self) -> BalancerCapabilities {
         let watts = self.spec.maximum_current * 4.2;
         let seconds = if watts > 0.0 { self.spec.store_joules / watts } else { 0.0 };
+        let amps = match self.spec.kind {
+            BalancerKind::Bleed => 4.2 / self.spec.bleed_ohms.max(1e-3),
+            BalancerKind::Transfer | BalancerKind::Shuttle => self.spec.maximum_current,
+        };
         BalancerCapabilities {
-            maximum_current: Current::from_milliamps((self.spec.maximum_current * 1e3) as i32),
+            kind: self.spec.kind,
+            maximum_current: Current::from_milliamps((amps * 1e3) as i32),
             phase_time: Duration::from_millis((seconds * 1e3) as u32),
             settle_time: Duration::from_millis(self.spec.settle_ms),
         }
@@ -105,13 +119,18 @@ impl Balancer {
                     Phase::Give => (destination, amps),
                 };
                 put(&mut flows, cell, flow);
-                source != destination && self.can(amps) && usize::from(source.max(destination)) < count
+                self.is(BalancerKind::Transfer)
+                    && source != destination
+                    && self.can(amps) && usize::from(source.max(destination)) < count
             }
             Plan::Shuttle { source, destination, current, .. } => {
                 let amps = f64::from(current.as_milliamps()) * 1e-3;
                 put(&mut flows, source, -amps);
                 put(&mut flows, destination, amps * self.spec.efficiency);
-                source.abs_diff(destination) == 1 && self.can(amps) && usize::from(source.max(destination)) < count
+                self.is(BalancerKind::Shuttle)
+                    && source.abs_diff(destination) == 1
+                    && self.can(amps)
+                    && usize::from(source.max(destination)) < count
             }
             Plan::Bleed { mask, .. } => {
                 for (index, (flow, cell)) in flows.iter_mut().zip(cells.iter()).enumerate() {
@@ -119,7 +138,7 @@ impl Balancer {
                         *flow = -cell.voltage / self.spec.bleed_ohms;
                     }
                 }
-                mask != 0 && (count >= 32 || mask >> count == 0)
+                self.is(BalancerKind::Bleed) && mask != 0 && (count >= 32 || mask >> count == 0)
             }
             _ => false,
         };
@@ -138,6 +157,9 @@ impl Balancer {
             cell.own_current = flow - cell.self_discharge;
         }
         Ok(())
+    }
+    fn is(&self, kind: BalancerKind) -> bool {
+        self.spec.kind == kind
     }
     fn can(&self, amps: f64) -> bool {
         amps > 0.0 && amps <= self.spec.maximum_current + 1e-9

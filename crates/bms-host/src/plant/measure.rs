@@ -61,14 +61,14 @@ pub(super) struct Sensing {
 }
 
 impl Sensing {
-    pub(super) fn new(errors: &SensorErrors, random: &mut Pcg64Mcg) -> Self {
+    pub(super) fn new(errors: &SensorErrors, cell_bias: &[f64], random: &mut Pcg64Mcg) -> Self {
         let mut draw = |sigma: f64| sigma * normal(random);
         Self {
             errors: *errors,
             dictated: Dictated::default(),
             thermistors: None,
             mos: Thermistor::Fitted,
-            cell_bias: std::array::from_fn(|_| draw(errors.cell.bias)),
+            cell_bias: std::array::from_fn(|cell| draw(errors.cell.bias) + cell_bias.get(cell).copied().unwrap_or(0.0)),
             other_bias: [draw(errors.current.bias), draw(errors.stack.bias), draw(errors.stack.bias)],
             temperature_bias: std::array::from_fn(|_| draw(errors.temperature.bias)),
             shunt: (0.0, 0.0),

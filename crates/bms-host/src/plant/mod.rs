@@ -112,7 +112,7 @@ impl Plant {
         let mut random = Pcg64Mcg::seed_from_u64(spec.seed);
         let cells: Vec<Cell> =
             (0..usize::from(spec.cells)).map(|index| new_cell(spec, &kind, &curve, index, &mut random)).collect();
-        let sensing = Sensing::new(&spec.sensors, &mut random);
+        let sensing = Sensing::new(&spec.sensors, &spec.cell_bias, &mut random);
         let (open, close) = spec.switch_times_us;
         let mut plant = Self {
             kind,
@@ -346,7 +346,9 @@ impl Plant {
 fn new_cell(spec: &PackSpec, kind: &CellKind, curve: &Curve, index: usize, random: &mut Pcg64Mcg) -> Cell {
     // Every cell draws three numbers, whatever the spreads, so that changing one spread keeps the others' draws.
     let mut draw = |spread: f64| 1.0 + spread * sensor::normal(random);
-    let capacity_ah = (spec.capacity_ah * draw(spec.capacity_spread)).max(spec.capacity_ah * 0.1);
+    let drawn = draw(spec.capacity_spread);
+    let part = spec.cell_capacity.get(index).copied().unwrap_or(drawn);
+    let capacity_ah = (spec.capacity_ah * part).max(spec.capacity_ah * 0.1);
     let per_ah = draw(spec.resistance_spread).max(0.2) / spec.capacity_ah;
     let soc = spec.cell_soc.get(index).copied().unwrap_or(spec.soc) + (draw(spec.soc_spread) - 1.0);
     let [(fast, _), (slow, _)] = kind.polarisation;

@@ -67,6 +67,10 @@ pub struct PackSpec {
     pub balancer: BalancerSpec,
     /// Errors of the measurement.
     pub sensors: SensorErrors,
+    /// Constant error of single cell readings in V, cell 1 first, beside what `sensors` draws; shorter is fine.
+    pub cell_bias: Vec<f64>,
+    /// Capacity of single cells as a part of the nominal one, cell 1 first, in place of what the spread draws; shorter is fine.
+    pub cell_capacity: Vec<f64>,
     /// What each battery temperature input is connected to. Sensor k sits at cell `k × cells / sensors`.
     pub thermistors: [Thermistor; BATTERY_SENSORS],
     /// Whether B+…B− is measured before the switches.
@@ -113,6 +117,8 @@ impl PackSpec {
             supply_minimum: 12.0,
             balancer: BalancerSpec::default(),
             sensors: SensorErrors::default(),
+            cell_bias: Vec::new(),
+            cell_capacity: Vec::new(),
             thermistors: [Fitted, Fitted, NotFitted, NotFitted, NotFitted],
             stack_voltage: true,
             terminal_voltage: false,

@@ -520,6 +520,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     pub const fn estimator(&self) -> &E {
         &self.estimator
     }
+    /// The balancing strategy.
+    #[must_use]
+    pub const fn strategy(&self) -> &S {
+        &self.strategy
+    }
     /// Where the BMS stands.
     #[must_use]
     pub const fn state(&self) -> State {

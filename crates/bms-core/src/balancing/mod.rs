@@ -248,6 +248,8 @@ pub trait Strategy {
     fn restore(&mut self, learned: &Learned) {
         let _ = learned;
     }
+    /// DEBUG
+    fn debug(&self, _: usize) -> i32 { 0 }
     /// The pack is another one, or has another capacity: what was learned of its cells is void.
     fn forget(&mut self) {}
 }

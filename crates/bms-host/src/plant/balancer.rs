@@ -56,6 +56,9 @@ pub struct BalanceLedger {
 pub(super) struct Balancer {
     pub spec: BalancerSpec,
     pub ledger: BalanceLedger,
+    /// Charge that it moved into each cell since the start (negative: out of it), A·s, and how much of it went out of cells.
+    pub moved: [f64; MAXIMUM_CELLS],
+    pub taken: f64,
     plan: Plan,
     /// Current into each cell.
     currents: [f64; MAXIMUM_CELLS],
@@ -69,6 +72,8 @@ impl Balancer {
         Self {
             spec,
             ledger: BalanceLedger::default(),
+            moved: [0.0; MAXIMUM_CELLS],
+            taken: 0.0,
             plan: Plan::Idle,
             currents: [0.0; MAXIMUM_CELLS],
             drops: [0.0; MAXIMUM_CELLS],
@@ -195,6 +200,10 @@ impl Balancer {
     }
     /// Books the energy of one integrator step.
     pub(super) fn book(&mut self, cells: &[Cell], seconds: f64) {
+        for (moved, amps) in self.moved.iter_mut().zip(self.currents) {
+            *moved += amps * seconds;
+            self.taken -= amps.min(0.0) * seconds;
+        }
         let ledger = &mut self.ledger;
         match self.plan {
             Plan::Transfer { phase: Phase::Take, .. } => {

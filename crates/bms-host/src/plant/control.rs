@@ -269,6 +269,15 @@ impl Plant {
     pub const fn balance_ledger(&self) -> BalanceLedger {
         self.balancer.ledger
     }
+    /// Charge that the balancer moved into each cell since the start, A·s; negative: out of it.
+    pub fn balanced_charges(&self) -> impl Iterator<Item = f64> {
+        self.balancer.moved.iter().copied().take(self.cells.len())
+    }
+    /// Charge that the balancer took out of cells since the start, A·s.
+    #[must_use]
+    pub const fn balancer_taken(&self) -> f64 {
+        self.balancer.taken
+    }
     /// Whether the heater is on.
     #[must_use]
     pub fn heater_on(&self) -> bool {

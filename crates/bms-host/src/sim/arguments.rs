@@ -61,6 +61,8 @@ pub enum Command {
     Watch(WatchArguments),
     /// Check the configuration in a scenario or configuration file
     Check(CheckArguments),
+    /// Compare balancing strategies on simulated packs with the least that is possible (docs/balancing.md)
+    Balance(super::balance::BalanceArguments),
     /// Print the table of parameters
     Parameters(ParametersArguments),
 }
@@ -155,19 +157,19 @@ pub struct ParametersArguments {
     pub markdown: bool,
 }
 
-fn parse_capacity(text: &str) -> Result<f64, String> {
+pub(super) fn parse_capacity(text: &str) -> Result<f64, String> {
     in_range(text, 0.01, 2_000.0, "Ah")
 }
 
-fn parse_spread(text: &str) -> Result<f64, String> {
+pub(super) fn parse_spread(text: &str) -> Result<f64, String> {
     in_range(text, 0.0, 20.0, "%")
 }
 
-fn in_range(text: &str, low: f64, high: f64, unit: &str) -> Result<f64, String> {
+pub(super) fn in_range(text: &str, low: f64, high: f64, unit: &str) -> Result<f64, String> {
     let value = text.parse::<f64>().ok().filter(|value| (low..=high).contains(value));
     value.ok_or_else(|| format!("expected {low} to {high} {unit}"))
 }
 
-fn parse_chemistry(name: &str) -> Result<Chemistry, String> {
+pub(super) fn parse_chemistry(name: &str) -> Result<Chemistry, String> {
     Chemistry::from_name(name).ok_or_else(|| "expected li-ion (nmc, nca), lifepo4 (lfp) or lto".to_owned())
 }

@@ -4,6 +4,7 @@
 //! [`Record`](record::Record), from which tables, plots and verdicts are made.
 
 pub mod arguments;
+pub mod balance;
 pub mod check;
 pub mod closed_loop;
 pub mod demonstration;
@@ -82,6 +83,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         Some(Command::Replay(data)) => replay::run(data, arguments.seed.unwrap_or(1), directory, json, colours, out),
         Some(Command::Watch(watched)) => watch::run(watched, arguments.seed, json, colours, out),
         Some(Command::Trace(recorded)) => trace::run(recorded, json, out),
+        Some(Command::Balance(bench)) => balance::run(bench, arguments.seed, directory, json, out),
     }
 }
 

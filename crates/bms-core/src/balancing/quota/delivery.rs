@@ -40,7 +40,8 @@ enum Work {
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     work: Work,
-    /// Ticks that the pair may still move.
+    /// The pair whose turn it is, and the ticks that it may still move.
+    pair: Option<(u8, u8)>,
     left: i32,
     /// Whether differences down to [`END`] count.
     running: bool,
@@ -53,6 +54,7 @@ impl Delivery {
     pub(super) const fn new() -> Self {
         Self {
             work: Work::Idle,
+            pair: None,
             left: 0,
             running: false,
             looks_at: Instant::ZERO,
@@ -154,14 +156,23 @@ impl Delivery {
     ) -> Work {
         let least = if self.running { END } else { START };
         let rules = &situation.rules;
-        let best = best_pair(scan, knowledge, |cell, gives| {
+        let may = |cell: usize, gives: bool| {
             scan.voltage(cell).is_some_and(|voltage| if gives { voltage > rules.floor } else { voltage < rules.ceiling })
+        };
+        let kept = self.pair.filter(|_| self.left > 0).and_then(|(source, destination)| {
+            pair_of(scan, knowledge, &may, |cell, gives| cell == usize::from(if gives { source } else { destination }))
         });
+        let best = kept.or_else(|| pair_of(scan, knowledge, &may, |_, _| true));
         let Some(pair) = best.filter(|pair| pair.gap >= least) else {
             self.running = false;
+            self.pair = None;
             return Work::Idle;
         };
         self.running = true;
+        if self.pair != Some((pair.source, pair.destination)) {
+            self.pair = Some((pair.source, pair.destination));
+            self.left = PORTION;
+        }
         let work = match situation.capabilities.kind {
             BalancerKind::Transfer => self.transfer_between(situation, &pair),
             BalancerKind::Shuttle => self.link(scan, knowledge),
@@ -177,7 +188,7 @@ impl Delivery {
         work
     }
     fn transfer_between(&mut self, situation: &Situation<'_>, pair: &Pair) -> Work {
-        self.left = pair.portion.clamp(1, PORTION);
+        self.left = self.left.min(pair.portion).max(1);
         let current = situation.rules.current.min(situation.capabilities.maximum_current);
         // A store that an interrupted transfer left full is emptied first.
         let (phase, phase_ends) = self.next_phase(situation, current, situation.store_empty);
@@ -227,11 +238,14 @@ struct Pair {
     portion: i32,
 }
 
-fn best_pair<const N: usize>(
+/// The best of the cells that may and are candidates to give (`true`) or to receive.
+fn pair_of<const N: usize>(
     scan: &CellScan<'_>,
     knowledge: &Knowledge<N>,
     may: impl Fn(usize, bool) -> bool,
+    candidate: impl Fn(usize, bool) -> bool,
 ) -> Option<Pair> {
+    let may = |cell, gives| candidate(cell, gives) && may(cell, gives);
     let centre = knowledge.centre(scan.count())?;
     let (mut source, mut destination) = (None, None);
     for cell in 0..scan.count() {

@@ -65,8 +65,14 @@ impl<const N: usize> Knowledge<N> {
     /// The cell cannot have more than this.
     pub(super) fn limit(&mut self, cell: usize, at_most: i32) {
         match self.get(cell) {
-            Some((_, UNKNOWN)) => self.put(cell, at_most, AT_MOST),
-            Some((surplus, doubt)) if surplus > at_most => self.put(cell, at_most, doubt),
+            Some((_, UNKNOWN | AT_MOST)) => self.put(cell, at_most, AT_MOST),
+            Some(_) if self.upper(cell).is_some_and(|upper| upper > at_most) => {
+                // What is left between the lower end and the limit; where they contradict each other, the limit is right.
+                let doubt = self.doubt(cell).unwrap_or(0);
+                let lower = self.lower(cell).unwrap_or(at_most).min(at_most.saturating_sub(doubt));
+                let half = at_most.saturating_sub(lower) / 2;
+                self.learn(cell, at_most.saturating_sub(half), half);
+            }
             _ => {}
         }
     }

@@ -254,8 +254,8 @@ impl<const N: usize> Strategy for Quota<N> {
         let known = learned.surplus.iter().any(|surplus| *surplus != Learned::UNKNOWN);
         self.anchored = known.then_some(Instant::ZERO);
     }
-    fn debug(&self, cell: usize) -> i32 {
-        self.knowledge.upper(cell).unwrap_or(99).saturating_mul(10000)/TICKS*1000 + self.knowledge.doubt(cell).unwrap_or(999)
+    fn debug(&self, cell: usize) -> (i32,i32) {
+        (self.knowledge.surplus(cell).or(self.knowledge.upper(cell)).unwrap_or(9999).saturating_mul(10000)/TICKS, self.knowledge.doubt(cell).unwrap_or(9999).saturating_mul(10000)/TICKS)
     }
     fn forget(&mut self) {
         *self = Self { ledger: self.ledger, ..Self::new() };

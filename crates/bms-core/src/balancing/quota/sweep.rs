@@ -14,7 +14,7 @@ const HALF_WIDTH: i32 = 40;
 /// A pass below this doubt is not better in truth: currents and looks are not infinitely fine, in ticks.
 const BEST: i32 = 4;
 /// The cells' capacities differ: far from full, charge to the level and charge to full differ by this much, in ticks.
-const FAR_FROM_FULL: i32 = 30;
+const FAR_FROM_FULL: i32 = 100;
 /// Levels in use.
 const LEVELS: usize = 2;
 
@@ -30,7 +30,7 @@ const fn marks(chemistry: Chemistry) -> ([Mark; LEVELS], i32) {
     let (low, high, drop) = match chemistry {
         Chemistry::LiIon => (38_300, 40_800, 1_200),
         // The step between the two plateaus, and the knee.
-        Chemistry::LiFePo4 => (33_150, 33_900, 1_200),
+        Chemistry::LiFePo4 => (33_150, 33_600, 1_200),
         Chemistry::Lto => (23_000, 25_300, 500),
     };
     ([Mark { tenths: low, near_full: false }, Mark { tenths: high, near_full: true }], drop)

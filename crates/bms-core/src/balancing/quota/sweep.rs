@@ -30,7 +30,7 @@ const fn marks(chemistry: Chemistry) -> ([Mark; LEVELS], i32) {
     let (low, high, drop) = match chemistry {
         Chemistry::LiIon => (38_300, 40_800, 1_200),
         // The step between the two plateaus, and the knee.
-        Chemistry::LiFePo4 => (33_150, 33_600, 1_200),
+        Chemistry::LiFePo4 => (33_150, 33_700, 1_200),
         Chemistry::Lto => (23_000, 25_300, 500),
     };
     ([Mark { tenths: low, near_full: false }, Mark { tenths: high, near_full: true }], drop)
@@ -196,7 +196,7 @@ impl Outcome {
 impl<const N: usize> Level<N> {
     /// Compares the cells that passed; `position` is where the charge stands now.
     fn close(&mut self, mark: Mark, count: usize, position: i32, knowledge: &mut Knowledge<N>) -> Outcome {
-        let (passed, seen) = (self.passed, self.entered | self.late);
+        let (passed, late) = (self.passed, self.late);
         // Once only.
         self.passed = 0;
         self.late = u32::MAX;
@@ -220,10 +220,12 @@ impl<const N: usize> Level<N> {
                 knowledge.learn(cell, value.saturating_add(offset), doubt);
             }
         }
-        // Cells that did not come so far have less than one that would come to it just now.
-        let at_most = offset.saturating_sub(position);
-        for cell in (0..count).filter(|cell| seen & bit(*cell) == 0) {
-            knowledge.limit(cell, at_most);
+        // Cells that did not come so far have less than one that would pass just now.
+        for cell in (0..count).filter(|cell| (passed | late) & bit(*cell) == 0) {
+            let entered = self.value.get(cell).filter(|_| self.entered & bit(cell) != 0);
+            let now = position.saturating_neg();
+            let value = entered.map_or(now, |entered| i32::from(*entered).saturating_add(now) / 2);
+            knowledge.limit(cell, value.saturating_add(offset));
         }
         knowledge.recentre(count);
         if mark.near_full { Outcome::Anchored } else { Outcome::Compared }

@@ -159,11 +159,21 @@ impl Delivery {
         let may = |cell: usize, gives: bool| {
             scan.voltage(cell).is_some_and(|voltage| if gives { voltage > rules.floor } else { voltage < rules.ceiling })
         };
-        let kept = self.pair.filter(|_| self.left > 0).and_then(|(source, destination)| {
-            pair_of(scan, knowledge, &may, |cell, gives| cell == usize::from(if gives { source } else { destination }))
-        });
-        let best = kept.or_else(|| pair_of(scan, knowledge, &may, |_, _| true));
-        let Some(pair) = best.filter(|pair| pair.gap >= least) else {
+        // The pair whose turn it is stays; and rather than stand still, act on what is only likely.
+        let of = |knowledge: &Knowledge<N>, pair: Option<(u8, u8)>| {
+            let candidate = |cell: usize, gives: bool| match pair {
+                Some((source, destination)) => cell == usize::from(if gives { source } else { destination }),
+                None => may(cell, gives),
+            };
+            pair_of(scan, knowledge, |cell, gives| may(cell, gives) && candidate(cell, gives))
+                .filter(|pair| pair.gap >= least)
+        };
+        let kept = self.pair.filter(|_| self.left > 0);
+        let best = kept
+            .and_then(|_| of(knowledge, kept).or_else(|| of(&knowledge.likely(), kept)))
+            .or_else(|| of(knowledge, None))
+            .or_else(|| of(&knowledge.likely(), None));
+        let Some(pair) = best else {
             self.running = false;
             self.pair = None;
             return Work::Idle;
@@ -238,14 +248,12 @@ struct Pair {
     portion: i32,
 }
 
-/// The best of the cells that may and are candidates to give (`true`) or to receive.
+/// The best of the cells that may give (`true`) or receive.
 fn pair_of<const N: usize>(
     scan: &CellScan<'_>,
     knowledge: &Knowledge<N>,
     may: impl Fn(usize, bool) -> bool,
-    candidate: impl Fn(usize, bool) -> bool,
 ) -> Option<Pair> {
-    let may = |cell, gives| candidate(cell, gives) && may(cell, gives);
     let centre = knowledge.centre(scan.count())?;
     let (mut source, mut destination) = (None, None);
     for cell in 0..scan.count() {

@@ -8,6 +8,8 @@ pub(super) const TICKS: i32 = 8_192;
 const DOUBT_STEP: i32 = 2;
 /// A doubt that says: the cell has at most this surplus.
 const AT_MOST: u8 = 254;
+/// Doubts up to this are those of good readings; larger ones come from far off, where the most likely value tells more.
+const LIKELY: u8 = 30;
 /// Nothing is known.
 const UNKNOWN: u8 = 255;
 /// Charge moved since the last look makes the books wrong by about a thirtieth of it.
@@ -35,6 +37,11 @@ impl<const N: usize> Knowledge<N> {
     /// How far it may be wrong.
     pub(super) fn doubt(&self, cell: usize) -> Option<i32> {
         self.get(cell).filter(|(_, doubt)| *doubt < AT_MOST).map(|(_, doubt)| i32::from(doubt).saturating_mul(DOUBT_STEP))
+    }
+    /// The same with large doubts halved: what is likely, not only what is certain.
+    pub(super) fn likely(&self) -> Self {
+        let halved = |doubt: u8| if doubt < AT_MOST { (doubt / 2).max(doubt.min(LIKELY)) } else { doubt };
+        Self { doubt: self.doubt.map(halved), ..self.clone() }
     }
     /// The cell has at least this surplus.
     pub(super) fn lower(&self, cell: usize) -> Option<i32> {

@@ -262,13 +262,13 @@ fn pair_of<const N: usize>(
         {
             source = Some((cell, lower));
         }
-        // Of cells that are known alike, the one that is likely lower, then the one with the lowest voltage.
+        // A cell that is only bounded counts with its bound; of equal ones the one with the lowest voltage.
         let Some(reading) = scan.get(cell) else { continue };
-        let order = (knowledge.surplus(cell), reading);
-        if let Some(upper) = knowledge.upper(cell).filter(|upper| *upper < centre && may(cell, false))
-            && destination.is_none_or(|(_, least, before)| (upper, order) < (least, before))
-        {
-            destination = Some((cell, upper, order));
+        if let Some(upper) = knowledge.upper(cell).filter(|upper| *upper < centre && may(cell, false)) {
+            let order = (knowledge.surplus(cell).unwrap_or(upper), reading);
+            if destination.is_none_or(|(_, _, before)| order < before) {
+                destination = Some((cell, upper, order));
+            }
         }
     }
     let ((source, lower), (destination, upper, _)) = source.zip(destination)?;

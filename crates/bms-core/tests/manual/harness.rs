@@ -4,10 +4,11 @@
 //! Balancer, short-circuit latch and sense wires behave as hardware would: the latch holds until it is re-armed, the
 //! balancer's store fills and empties, a wire drops voltage while the balancer draws through it.
 
-use bms_core::balancing::{BalancerCapabilities, Phase, Plan};
+use bms_core::balancing::{BalancerCapabilities, ManualRule, Phase, Plan};
 use bms_core::bms::{Bms, Refusal, Request};
 use bms_core::command::Command;
 use bms_core::config::{Chemistry, ParameterId, Profile, ValidConfig};
+use bms_core::estimation::CoulombCounter;
 use bms_core::event::{Event, EventKind};
 use bms_core::measurement::{Input, Inputs, Reading, Sample};
 use bms_core::port::ErrorKind;
@@ -21,6 +22,14 @@ use crate::follower::Follower;
 pub use crate::setup::{Setup, rates};
 
 pub const PROFILES: [Profile; 2] = [Profile::Manual, Profile::Default];
+
+/// The core with the manual's own counter and balancing rule.
+pub type ManualBms = Bms<24, CoulombCounter, ManualRule>;
+
+/// A core with the manual's rule.
+pub fn manual_bms(config: ValidConfig) -> ManualBms {
+    Bms::with_parts(config, CoulombCounter::new(&config), ManualRule::new())
+}
 
 /// Something that happens to a pack.
 pub type Act = fn(&mut Pack);
@@ -59,7 +68,7 @@ pub const fn content(chemistry: Chemistry) -> Voltage {
 }
 
 pub struct Pack {
-    pub bms: Bms,
+    pub bms: ManualBms,
     follower: Follower,
     pub now: Instant,
     pub cells: Vec<Voltage>,
@@ -107,7 +116,7 @@ impl Pack {
             Err(violations) => panic!("{:?}", violations.iter().collect::<Vec<_>>()),
         };
         let prepared = || {
-            let mut bms = Bms::new(config);
+            let mut bms = manual_bms(config);
             bms.restore(setup.stored, setup.cause);
             bms.set_balancer(BalancerCapabilities::MANUAL);
             bms

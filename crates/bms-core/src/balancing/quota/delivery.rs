@@ -14,8 +14,8 @@ const LOOK_WHILE_CHARGING: Duration = secs(20);
 const START: i32 = 24;
 /// What has started goes on down to this one.
 const END: i32 = 4;
-/// A pair gets at most this much before the next one has its turn, in ticks: 0.5 % of the capacity.
-const PORTION: i32 = 41;
+/// A pair gets at most this much before the next one has its turn, in ticks: 0.3 % of the capacity.
+const PORTION: i32 = 25;
 
 #[derive(Clone, Copy, Debug)]
 enum Work {

@@ -28,7 +28,7 @@ use crate::config::Chemistry;
 use crate::estimation::slope_permille_per_volt;
 use crate::measurement::{CellScan, bit};
 use crate::time::{Duration, Instant, secs};
-use crate::units::{Current, Voltage, mv};
+use crate::units::{Current, Voltage, uv};
 use delivery::Delivery;
 use knowledge::{Knowledge, TICKS};
 use sweep::{Outcome, Sweep};
@@ -39,8 +39,9 @@ const REST: Duration = secs(120);
 const LOOKS: u8 = 16;
 /// Weight of a new look at rest: an eighth.
 const WEIGHT: i32 = 8;
-/// What two readings must differ by to mean anything: the accuracy of one (P05).
-const RESOLUTION: Voltage = mv(3);
+/// What two readings must differ by to mean anything: the standard deviation of the difference of two that are each
+/// within 3 mV (P05), √2 · 3 mV / √3.
+const RESOLUTION: Voltage = uv(2_450);
 /// A look at a lower state of charge than before says less about full: so far below the highest look it is ignored, in
 /// tenths of a millivolt.
 const LOWER: i32 = 200;
@@ -253,9 +254,6 @@ impl<const N: usize> Strategy for Quota<N> {
         self.knowledge.restore(learned);
         let known = learned.surplus.iter().any(|surplus| *surplus != Learned::UNKNOWN);
         self.anchored = known.then_some(Instant::ZERO);
-    }
-    fn debug(&self, cell: usize) -> (i32,i32) {
-        (self.knowledge.surplus(cell).or(self.knowledge.upper(cell)).unwrap_or(9999).saturating_mul(10000)/TICKS, self.knowledge.doubt(cell).unwrap_or(9999).saturating_mul(10000)/TICKS)
     }
     fn forget(&mut self) {
         *self = Self { ledger: self.ledger, ..Self::new() };

@@ -29,12 +29,15 @@ mod follower {
     use std::rc::Rc;
 
     use bms_core::balancing::{BalancerCapabilities, Plan};
-    use bms_core::bms::Bms;
     use bms_core::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode, Switch};
     use bms_core::driver::{Board, Driver};
     use bms_core::measurement::{Input, Sample};
     use bms_core::port::{self, ErrorKind, ErrorType};
+    use bms_core::balancing::ManualRule;
+    use bms_core::estimation::CoulombCounter;
     use bms_core::time::Instant;
+
+    use crate::harness::ManualBms;
 
     /// What the ports are told and what they answer.
     struct Script {
@@ -194,13 +197,13 @@ mod follower {
     pub struct Follower {
         port: Port,
         begun: bool,
-        blocking: Driver<Blocking>,
+        blocking: Driver<Blocking, 24, CoulombCounter, ManualRule>,
         #[cfg(feature = "async")]
-        asynch: (Port, Driver<asynch::Async>),
+        asynch: (Port, Driver<asynch::Async, 24, CoulombCounter, ManualRule>),
     }
 
     impl Follower {
-        pub fn new(prepared: impl Fn() -> Bms) -> Self {
+        pub fn new(prepared: impl Fn() -> ManualBms) -> Self {
             let port = Port::new();
             Self {
                 blocking: Driver::new(prepared(), blocking_board(&port)),
@@ -252,7 +255,7 @@ mod follower {
                 assert!(port.received(expected), "all of it was written");
             }
         }
-        pub fn each(&mut self, change: &mut dyn FnMut(&mut Bms)) {
+        pub fn each(&mut self, change: &mut dyn FnMut(&mut ManualBms)) {
             change(self.blocking.bms_mut());
             #[cfg(feature = "async")]
             change(self.asynch.1.bms_mut());

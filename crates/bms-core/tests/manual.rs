@@ -28,19 +28,20 @@ pub use manual::{hardware, harness, setup};
 
 /// Nothing follows the core here; see `tests/drivers.rs`.
 mod follower {
-    use bms_core::bms::Bms;
     use bms_core::command::Command;
     use bms_core::measurement::Input;
     use bms_core::port::ErrorKind;
     use bms_core::time::Instant;
 
+    use crate::harness::ManualBms;
+
     pub struct Follower;
 
     impl Follower {
-        pub fn new(_: impl Fn() -> Bms) -> Self {
+        pub fn new(_: impl Fn() -> ManualBms) -> Self {
             Self
         }
         pub fn step(&mut self, _: Instant, _: Input<'_>, _: Result<(), ErrorKind>, _: &Command) {}
-        pub fn each(&mut self, _: &mut dyn FnMut(&mut Bms)) {}
+        pub fn each(&mut self, _: &mut dyn FnMut(&mut ManualBms)) {}
     }
 }

@@ -71,6 +71,11 @@ impl Retries {
     pub(crate) const fn new() -> Self {
         Self { counts: [0; 4], conduction: [0; 2] }
     }
+    /// From what [`Retries::counts`] gave before a reset. The conduction that forgives is counted anew.
+    #[must_use]
+    pub const fn from_counts(counts: [u8; 4]) -> Self {
+        Self { counts, conduction: [0; 2] }
+    }
     /// How often a cause tripped: charge over-current, discharge over-current, short circuit, under-voltage.
     #[must_use]
     pub const fn counts(&self) -> [u8; 4] {

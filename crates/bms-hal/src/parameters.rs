@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use bms_core::config::{PARAMETERS, ValidConfig, Violations};
+use bms_core::config::{ParameterId, ValidConfig, Violations};
 
 /// "BMSP", little-endian.
 const MAGIC: u32 = 0x5053_4d42;
@@ -60,8 +60,8 @@ impl<const N: usize> ParameterBlock<N> {
         }
         let mut changed = config.to_config();
         for [number, value] in entries {
-            let parameter = usize::try_from(*number).ok().and_then(|number| PARAMETERS.get(number));
-            changed = changed.with(parameter.ok_or(Refused::Unknown(*number))?.id, value.cast_signed());
+            let parameter = u8::try_from(*number).ok().and_then(ParameterId::from_number);
+            changed = changed.with(parameter.ok_or(Refused::Unknown(*number))?, value.cast_signed());
         }
         changed.validate().map_err(Refused::Invalid)
     }
@@ -71,7 +71,7 @@ impl<const N: usize> ParameterBlock<N> {
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
-    use bms_core::config::{Config, Model, ParameterId};
+    use bms_core::config::{Config, Model};
 
     const PACK: ValidConfig = const { Config::lifepo4(8).with_model(Model::B2a8s20p).validated() };
 

@@ -30,10 +30,10 @@ fn d09_the_gates_keep_every_rule_of_switches() {
     let mut report = Report::new();
     let desk = Desk::new();
     let gates = desk.gates();
-    kit::switches(&mut desk.clone(), |_| desk.install(&gates), &mut report);
+    kit::switches(&mut desk.clone(), |_| desk.install(gates), &mut report);
     accepted(&report, &[], 9);
-    kit::input_sense(&mut desk.clone(), &mut desk.inputs(&gates), &mut report);
-    kit::input_sense(&mut desk.clone(), &mut Awaited(desk.inputs(&gates)), &mut report);
+    kit::input_sense(&mut desk.clone(), &mut desk.inputs(gates), &mut report);
+    kit::input_sense(&mut desk.clone(), &mut Awaited(desk.inputs(gates)), &mut report);
     accepted(&report, &[], 11);
 }
 
@@ -53,20 +53,20 @@ fn the_senses_keep_every_rule_of_a_sampler() {
     let desk = Desk::new();
     let adc = desk.adc();
     let gates = desk.gates();
-    let _switches = desk.install(&gates);
+    let _switches = desk.install(gates);
     let mut sampler = Senses::new(desk.clock())
         .with_cells(desk.cells(&adc), ms(100))
         .with_current(desk.current(&adc), ms(50))
         .with_temperatures(desk.temperatures(&adc), ms(150))
         .with_stack(desk.stack(&adc), ms(100))
-        .with_inputs(desk.inputs(&gates), ms(50));
+        .with_inputs(desk.inputs(gates), ms(50));
     let mut report = Report::new();
     kit::sampler::<24>(&mut desk.clone(), &mut sampler, promise(), &mut report);
     let mut sampler = Awaited(
         Senses::new(desk.clock())
             .with_cells(desk.cells(&adc), ms(100))
             .with_current(desk.current(&adc), ms(50))
-            .with_inputs(desk.inputs(&gates), ms(50)),
+            .with_inputs(desk.inputs(gates), ms(50)),
     );
     kit::sampler::<24>(&mut desk.clone(), &mut sampler, promise(), &mut report);
     kit::current_sense(&mut desk.clone(), &mut desk.current(&adc), ma(200), &mut report);
@@ -130,13 +130,13 @@ fn d32_a_whole_pack_on_the_desk() {
     let desk = Desk::new();
     let adc = desk.adc();
     let gates = desk.gates();
-    let switches = desk.install(&gates);
+    let switches = desk.install(gates);
     let sampler = Senses::new(desk.clock())
         .with_cells(desk.cells(&adc), ms(100))
         .with_current(desk.current(&adc), ms(100))
         .with_temperatures(desk.temperatures(&adc), ms(100))
         .with_stack(desk.stack(&adc), ms(100))
-        .with_inputs(desk.inputs(&gates), ms(10));
+        .with_inputs(desk.inputs(gates), ms(10));
     let mut driver = Driver::new(Bms::new(PACK), Board::new(sampler, switches, desk.clock()));
     assert_eq!(desk.gate_pins(), (false, false));
     let run = |driver: &mut Driver<_, 24>, milliseconds: u32| {
@@ -147,9 +147,9 @@ fn d32_a_whole_pack_on_the_desk() {
     };
     run(&mut driver, 300);
     assert_eq!(desk.gate_pins(), (true, true));
-    desk.short_circuit(true, &gates);
+    desk.short_circuit(true, gates);
     assert_eq!(desk.gate_pins(), (false, false), "in the interrupt, before any step");
-    desk.short_circuit(false, &gates);
+    desk.short_circuit(false, gates);
     run(&mut driver, 59_000);
     assert_eq!(desk.gate_pins(), (false, false));
     assert!(driver.status().alarms.contains(Alarm::ShortCircuit));

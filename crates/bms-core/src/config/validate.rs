@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Chemistry, Config, PARAMETER_COUNT, PARAMETERS, ParameterId, SensorPolicy};
+use super::{Chemistry, Config, PARAMETER_COUNT, ParameterId, SensorPolicy};
 use crate::units::{Current, Power, mv};
 
 use ParameterId as P;
@@ -194,10 +194,10 @@ impl Violations {
     /// Each violation in turn: ranges, then orderings, then rules.
     pub fn iter(&self) -> impl Iterator<Item = Violation> + use<> {
         let this = *self;
-        let ranges = PARAMETERS
-            .iter()
-            .filter(move |parameter| this.ranges.wrapping_shr(parameter.id as u32) & 1 == 1)
-            .map(|parameter| Violation::OutOfRange(parameter.id));
+        let ranges = ParameterId::ALL
+            .into_iter()
+            .filter(move |parameter| this.ranges.wrapping_shr(*parameter as u32) & 1 == 1)
+            .map(Violation::OutOfRange);
         let orderings = ORDERINGS
             .iter()
             .zip(0_u32..32)

@@ -2,12 +2,13 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use bms_core::estimation::Learned;
 use bms_core::protection::{AlarmSet, Retries};
 use bms_core::snapshot::{ResetCause, Snapshot, Stored, UserSwitches};
 use bms_core::units::Charge;
 
 /// Words of one copy without sequence and checksum.
-const WORDS: usize = 14;
+const WORDS: usize = 20;
 /// "BMS" and the version of this format.
 const MAGIC: u32 = 0x424d_5301;
 
@@ -127,7 +128,11 @@ fn encode(snapshot: &Snapshot) -> [u32; WORDS] {
     let flags = u32::from(snapshot.remaining.is_some())
         | u32::from(charge) << 1
         | u32::from(discharge) << 2
-        | u32::from(balance) << 3;
+        | u32::from(balance) << 3
+        | u32::from(snapshot.learned.discharged_since_full.is_some()) << 4;
+    let learned = &snapshot.learned;
+    let [since_full, since_full_high] = of(learned.discharged_since_full.unwrap_or_default());
+    let pair = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
     let counts = u32::from_le_bytes(snapshot.retries.counts());
     [
         MAGIC,
@@ -144,6 +149,12 @@ fn encode(snapshot: &Snapshot) -> [u32; WORDS] {
         time,
         time_high,
         flags,
+        learned.soc_sigma_millionths,
+        pair(learned.shown_permille, learned.capacity_sigma_permille),
+        pair(learned.resistance_permille, learned.hysteresis_permille.cast_unsigned()),
+        learned.current_offset_microamps.cast_unsigned(),
+        since_full,
+        since_full_high,
     ]
 }
 
@@ -163,6 +174,12 @@ fn decode(words: &[u32; WORDS]) -> Option<Snapshot> {
         time,
         time_high,
         flags,
+        soc_sigma,
+        shown,
+        resistance,
+        offset,
+        since_full,
+        since_full_high,
     ] = *words;
     let flag = |bit: u32| flags & 1_u32.wrapping_shl(bit) != 0;
     (magic == MAGIC).then(|| Snapshot {
@@ -172,6 +189,15 @@ fn decode(words: &[u32; WORDS]) -> Option<Snapshot> {
         capacity: charge(capacity, capacity_high),
         cycle_capacity: charge(cycled, cycled_high),
         cycles,
+        learned: Learned {
+            soc_sigma_millionths: soc_sigma,
+            shown_permille: shown as u16,
+            capacity_sigma_permille: (shown >> 16) as u16,
+            resistance_permille: resistance as u16,
+            hysteresis_permille: ((resistance >> 16) as u16).cast_signed(),
+            current_offset_microamps: offset.cast_signed(),
+            discharged_since_full: flag(4).then(|| charge(since_full, since_full_high)),
+        },
         run_time_seconds: whole(time, time_high),
         switches: UserSwitches { charge: flag(1), discharge: flag(2), balance: flag(3) },
     })
@@ -192,6 +218,15 @@ mod tests {
             capacity: ah(280),
             cycle_capacity: ah(100_000),
             cycles,
+            learned: Learned {
+                soc_sigma_millionths: 7_000_000,
+                shown_permille: 999,
+                capacity_sigma_permille: 12,
+                resistance_permille: 1_100,
+                current_offset_microamps: -5,
+                hysteresis_permille: -1_000,
+                discharged_since_full: Some(ah(12)),
+            },
             run_time_seconds: u64::MAX / 3,
             switches: UserSwitches { charge: true, discharge: false, balance: true },
         }

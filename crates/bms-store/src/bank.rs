@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use embedded_storage_async::nor_flash::NorFlash;
 use sequential_storage::Error;
-use sequential_storage::cache::Cache;
+use sequential_storage::cache::{Cache, Uncached};
 use sequential_storage::map::{MapConfig, MapStorage};
 
 use crate::codec::{Record, open};
@@ -58,15 +58,7 @@ impl Buffers {
     }
 }
 
-type Map<'m, 'g, F> = MapStorage<
-    u8,
-    &'m mut Paced<'g, F>,
-    Cache<
-        sequential_storage::cache::Uncached,
-        sequential_storage::cache::Uncached,
-        sequential_storage::cache::Uncached,
-    >,
->;
+type Map<'m, 'g, F> = MapStorage<u8, &'m mut Paced<'g, F>, Cache<Uncached, Uncached, Uncached, u8>>;
 
 fn map<'m, 'g, F: NorFlash>(
     flash: &'m mut Paced<'g, F>,

@@ -49,8 +49,8 @@ impl Moment {
         let period = config.duration(bms_core::config::ParameterId::SamplePeriod);
         let open = !command.charge.is_closed()
             && !command.discharge.is_closed()
-            && !command.precharge.is_on()
-            && !command.heater.is_on()
+            && !command.precharge.is_on(now)
+            && !command.heater.is_on(now)
             && command.balance.is_idle();
         if open || (config.board().hardware_short_circuit && stall.erase < left) {
             Self::Erase
@@ -83,20 +83,22 @@ impl Gate {
     /// A closed gate.
     #[must_use]
     pub const fn new() -> Self {
+        Self::with(false)
+    }
+    /// Everything may be done at once: before the first step, when nothing is closed and nobody waits, and on a desk.
+    #[must_use]
+    pub const fn open() -> Self {
+        Self::with(true)
+    }
+    const fn with(free: bool) -> Self {
         Self {
-            free: Cell::new(false),
+            free: Cell::new(free),
             write: Cell::new(0),
             read: Cell::new(0),
             erase: Cell::new(0),
             waker: RefCell::new(None),
             wants_erase: Cell::new(false),
         }
-    }
-    /// Everything may be done at once: before the first step, when nothing is closed and nobody waits, and on a desk.
-    #[must_use]
-    pub const fn open() -> Self {
-        let gate = Self::new();
-        Self { free: Cell::new(true), ..gate }
     }
     /// Opens the gate for good, or closes it again until the next offer.
     pub fn set_free(&self, free: bool) {

@@ -55,7 +55,9 @@ impl Kind {
     #[must_use]
     pub const fn version(self) -> u8 {
         match self {
-            Self::Directory | Self::Config | Self::Faults | Self::Counters | Self::Access | Self::Statistics => 1,
+            Self::Directory | Self::Config | Self::Faults | Self::Access | Self::Statistics => 1,
+            // 2: what the estimator has learned.
+            Self::Counters => 2,
         }
     }
     pub(crate) const fn index(self) -> usize {

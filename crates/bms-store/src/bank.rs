@@ -9,7 +9,7 @@ use sequential_storage::map::{MapConfig, MapStorage};
 
 use crate::codec::{Record, open};
 use crate::layout::{BUFFER, Kind};
-use crate::paced::{FlashError, PageState, Paced};
+use crate::paced::{FlashError, Paced, PageState};
 
 /// Why a bank or the log did not do what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +186,11 @@ pub(crate) async fn assess<F: NorFlash>(
     let Some(page) = filling(flash, region).await? else { return Ok(()) };
     let next = Paced::<F>::next_page(region, page);
     // In a ring of two, or when the oldest page lost only its end mark, both look as if they were being filled.
-    let other = if flash.state(next).await? == PageState::Filling { next } else { previous_filling(flash, region, page).await? };
+    let other = if flash.state(next).await? == PageState::Filling {
+        next
+    } else {
+        previous_filling(flash, region, page).await?
+    };
     if other != page {
         let keep = newer_without(flash, region, page, other, buffers).await?;
         flash.defer(if keep == page { other } else { page });

@@ -9,6 +9,7 @@ const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 /// erased flash.
 const WHITENING: u8 = 0xA5;
 
+#[cfg(test)]
 /// Bytes of an envelope around a payload: kind, version, length (2), sequence (4) before it, CRC-32 (4) behind it.
 pub(crate) const ENVELOPE: usize = 12;
 

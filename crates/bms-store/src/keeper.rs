@@ -300,9 +300,8 @@ impl<const QUEUE: usize> Desk<QUEUE> {
     fn note(&mut self, event: &Event, frame: Option<Frozen>) {
         let waited = self.now.since(self.tokens_at).as_millis() / schedule::ENTRY_EVERY.as_millis();
         if waited > 0 {
-            self.tokens = u8::try_from(waited).map_or(schedule::BURST, |more| {
-                self.tokens.saturating_add(more).min(schedule::BURST)
-            });
+            self.tokens = u8::try_from(waited)
+                .map_or(schedule::BURST, |more| self.tokens.saturating_add(more).min(schedule::BURST));
             self.tokens_at = self.now;
         }
         let entry = Entry {

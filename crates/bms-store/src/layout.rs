@@ -14,7 +14,6 @@ pub(crate) const SMALLEST_PAGE: u32 = 2_048;
 /// What a record is about. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Kind {

@@ -19,7 +19,6 @@ use crate::store::{ACCESS_LENGTH, Store, bit};
 /// What became of the record of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Found {
     /// It was never saved.
     #[default]
@@ -159,7 +158,9 @@ impl<F: NorFlash> Store<'_, F> {
     async fn best(&mut self, kind: Kind) -> Best {
         let mut best = Best::default();
         for (number, region) in self.layout.banks().into_iter().enumerate() {
-            let Ok(Some(length)) = bank::fetch(&mut self.flash, &region, kind, &mut self.buffers).await else { continue };
+            let Ok(Some(length)) = bank::fetch(&mut self.flash, &region, kind, &mut self.buffers).await else {
+                continue;
+            };
             let Some(record) = self.buffers.open(kind, length) else { continue };
             match record.sequence.cmp(&best.sequence) {
                 core::cmp::Ordering::Greater => {
@@ -242,13 +243,11 @@ impl<F: NorFlash> Store<'_, F> {
             self.take_directory(heads.get(..length).unwrap_or_default());
         }
         let firmware = self.firmware;
-        let config =
-            self.take(Kind::Config, &mut report, |_, payload| config_item::decode(payload, &firmware)).await;
+        let config = self.take(Kind::Config, &mut report, |_, payload| config_item::decode(payload, &firmware)).await;
         let faults = self.take(Kind::Faults, &mut report, |_, payload| Faults::decode(payload)).await;
         let counters = self.take(Kind::Counters, &mut report, Counters::decode).await;
         let access = self.take(Kind::Access, &mut report, |_, payload| AccessBytes::new(payload)).await;
-        let statistics =
-            self.take(Kind::Statistics, &mut report, |_, payload| statistics_item::decode(payload)).await;
+        let statistics = self.take(Kind::Statistics, &mut report, |_, payload| statistics_item::decode(payload)).await;
         // No sequence number is used twice, also not one that only the directory knows.
         self.sequence = self.heads.iter().copied().fold(self.sequence, u32::max);
         report.wreck = self.sequence == 0 && !self.is_new().await;
@@ -274,13 +273,18 @@ impl<F: NorFlash> Store<'_, F> {
         Loaded { config, stored, counters: known, access, statistics: statistics.unwrap_or_default(), report }
     }
 
-    /// Whether nothing was ever saved: the flash is blank, but for the beginning of the very first record.
+    /// Whether nothing was ever saved: the flash is blank, but for the beginning of the very first record and a bit or two.
     async fn is_new(&mut self) -> bool {
+        const ROTTEN_BITS: u32 = 2;
         let [first, second] = self.layout.banks();
         // A page mark and a record, at most.
         let begun = first.start.saturating_add(crate::layout::BUFFER as u32).saturating_add(96);
-        let rest_blank = self.flash.is_blank(begun..first.end).await.unwrap_or(false);
-        rest_blank && self.flash.is_blank(second).await.unwrap_or(false)
+        for blank in [begun..first.end, second] {
+            if self.flash.programmed(blank).await.is_ok_and(|bits| bits > ROTTEN_BITS) {
+                return false;
+            }
+        }
+        true
     }
 
     async fn load_log(&mut self, report: &mut Report) {

@@ -9,7 +9,7 @@ use sequential_storage::queue::{QueueConfig, QueueStorage};
 use crate::bank::{Buffers, RegionError, filling, needed, put_aside_remains, room};
 use crate::codec::{open, seal};
 use crate::item::entry::{ENTRY, Entry};
-use crate::paced::{PageState, Paced};
+use crate::paced::{Paced, PageState};
 
 type Queue<'m, 'g, F> = QueueStorage<&'m mut Paced<'g, F>, Cache<Uncached, Uncached, Uncached>>;
 
@@ -83,7 +83,8 @@ pub(crate) async fn push<F: NorFlash>(
     buffers: &mut Buffers,
     entry: &Entry,
 ) -> Result<(), RegionError<F::Error>> {
-    let length = seal(&mut buffers.record, ENTRY, entry.number, |out| entry.encode(out)).map_err(|_| RegionError::Full)?;
+    let length =
+        seal(&mut buffers.record, ENTRY, entry.number, |out| entry.encode(out)).map_err(|_| RegionError::Full)?;
     if let Some(page) = filling(flash, region).await?
         && room(flash, page).await? < needed(length)
     {

@@ -169,6 +169,16 @@ impl<'g, F: NorFlash> Paced<'g, F> {
         .await?;
         Ok(blank)
     }
+    /// How many bits are programmed in a range of the flash itself.
+    pub async fn programmed(&mut self, range: Range<u32>) -> Result<u32, FlashError<F::Error>> {
+        let mut zeros = 0_u32;
+        self.scan(range, false, |_, bytes| {
+            zeros = bytes.iter().fold(zeros, |zeros, byte| zeros.saturating_add(byte.count_zeros()));
+            true
+        })
+        .await?;
+        Ok(zeros)
+    }
     /// The end of what is written in a range of the flash itself: behind the last byte that is not blank.
     pub async fn used_until(&mut self, range: Range<u32>) -> Result<u32, FlashError<F::Error>> {
         let mut end = range.start;

@@ -81,11 +81,8 @@ impl Statistics {
             add(&mut self.voltage, &VOLTAGE_EDGES, highest.as_millivolts(), seconds);
             let (low, high) = (millivolts(lowest), millivolts(highest));
             let seen = self.cell_millivolts != (0, 0);
-            self.cell_millivolts = if seen {
-                (self.cell_millivolts.0.min(low), self.cell_millivolts.1.max(high))
-            } else {
-                (low, high)
-            };
+            self.cell_millivolts =
+                if seen { (self.cell_millivolts.0.min(low), self.cell_millivolts.1.max(high)) } else { (low, high) };
         }
         let temperatures = || status.battery_temperatures.iter().filter_map(|reading| reading.valid());
         if let (Some(coldest), Some(warmest)) = (temperatures().min(), temperatures().max()) {

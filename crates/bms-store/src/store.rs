@@ -39,7 +39,6 @@ pub enum SaveError<E> {
 /// How a region does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Health {
     /// Failed writes since the start: first bank, second bank, log.
     pub failures: [u16; 3],

@@ -7,7 +7,6 @@ use crate::codec::{Malformed, Reader, Writer};
 /// The pack that a firmware was built for. Settings of another one are not taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Identity {
     /// Its chemistry.
     pub chemistry: Chemistry,

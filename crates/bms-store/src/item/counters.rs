@@ -9,7 +9,6 @@ use crate::codec::{Malformed, Reader, Writer};
 /// The part of a [`Snapshot`] that changes all the time, and the store's own counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Counters {
     /// Charge in the pack, if it was known.
     pub remaining: Option<Charge>,

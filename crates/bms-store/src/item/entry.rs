@@ -18,7 +18,6 @@ pub(crate) const ENTRY: (u8, u8) = (0x10, 1);
 
 /// What the log says of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Entry {
     /// Its number, from 0 on, without holes.
     pub number: u32,

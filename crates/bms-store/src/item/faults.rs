@@ -8,7 +8,6 @@ use crate::codec::{Malformed, Reader, Writer};
 /// The part of a [`Snapshot`] that must be saved at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Faults {
     /// Alarms.
     pub alarms: AlarmSet,

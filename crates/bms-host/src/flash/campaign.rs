@@ -127,8 +127,10 @@ impl Operation {
                 // Permanent faults only ever come; other alarms come and go.
                 let kept = AlarmSet::from_bits(bits).common(AlarmSet::of(&PERMANENT));
                 let mut alarms = AlarmSet::from_bits(noise.next()).common(AlarmSet::from_bits(0x3F)).and(kept);
-                if noise.below(4) == 0 {
-                    alarms = alarms.with(PERMANENT[noise.below(4)]);
+                if noise.below(4) == 0
+                    && let Some(fault) = PERMANENT.get(noise.below(PERMANENT.len()))
+                {
+                    alarms = alarms.with(*fault);
                 }
                 Self::Faults(alarms.bits(), trips.wrapping_add(1))
             }
@@ -195,7 +197,9 @@ fn perform<'g, const WORD: usize, const PAGE: usize>(
         Operation::Access(value) => text(now(store.save_access(&[value; 121]))?),
         Operation::Statistics(value) => {
             let mut statistics = Statistics::new();
-            statistics.trips[usize::from(Alarm::CellUndervoltage as u8)] = value;
+            if let Some(count) = statistics.trips.get_mut(usize::from(Alarm::CellUndervoltage as u8)) {
+                *count = value;
+            }
             text(now(store.save_statistics(&statistics))?)
         }
         Operation::Log(framed) => text(now(store.log(&entry(store.next_event(), framed)))?.map(|_| ())),

@@ -8,7 +8,7 @@ use bms_core::snapshot::{ResetCause, Snapshot, Stored, UserSwitches};
 use bms_core::units::Charge;
 
 /// Words of one copy without sequence and checksum.
-const WORDS: usize = 20;
+const WORDS: usize = 16;
 /// "BMS" and the version of this format.
 const MAGIC: u32 = 0x424d_5301;
 
@@ -21,7 +21,7 @@ const MAGIC: u32 = 0x424d_5301;
 /// static RETAINED: RetainedSnapshot = RetainedSnapshot::new();
 /// ```
 /// Two copies are written in turn, so that a reset in the middle of one leaves the other. Every pattern of bits is a legal
-/// content; what was never stored does not pass the checksum. Power loss loses it: a store in flash is another matter.
+/// content; what was never stored does not pass the checksum. What an estimator has learned is not kept. Power loss loses it: a store in flash is another matter.
 #[derive(Debug)]
 pub struct RetainedSnapshot {
     copies: [Copy; 2],
@@ -128,11 +128,8 @@ fn encode(snapshot: &Snapshot) -> [u32; WORDS] {
     let flags = u32::from(snapshot.remaining.is_some())
         | u32::from(charge) << 1
         | u32::from(discharge) << 2
-        | u32::from(balance) << 3
-        | u32::from(snapshot.learned.discharged_since_full.is_some()) << 4;
-    let learned = &snapshot.learned;
-    let [since_full, since_full_high] = of(learned.discharged_since_full.unwrap_or_default());
-    let pair = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
+        | u32::from(balance) << 3;
+    let [charging, discharging] = snapshot.retries.conduction_millis();
     let counts = u32::from_le_bytes(snapshot.retries.counts());
     [
         MAGIC,
@@ -149,12 +146,8 @@ fn encode(snapshot: &Snapshot) -> [u32; WORDS] {
         time,
         time_high,
         flags,
-        learned.soc_sigma_millionths,
-        pair(learned.shown_permille, learned.capacity_sigma_permille),
-        pair(learned.resistance_permille, learned.hysteresis_permille.cast_unsigned()),
-        learned.current_offset_microamps.cast_unsigned(),
-        since_full,
-        since_full_high,
+        charging,
+        discharging,
     ]
 }
 
@@ -174,30 +167,18 @@ fn decode(words: &[u32; WORDS]) -> Option<Snapshot> {
         time,
         time_high,
         flags,
-        soc_sigma,
-        shown,
-        resistance,
-        offset,
-        since_full,
-        since_full_high,
+        charging,
+        discharging,
     ] = *words;
     let flag = |bit: u32| flags & 1_u32.wrapping_shl(bit) != 0;
     (magic == MAGIC).then(|| Snapshot {
         alarms: AlarmSet::from_bits(whole(alarms, alarms_high)),
-        retries: Retries::from_counts(counts.to_le_bytes()),
+        retries: Retries::restored(counts.to_le_bytes(), [charging, discharging]),
         remaining: flag(0).then(|| charge(remaining, remaining_high)),
         capacity: charge(capacity, capacity_high),
         cycle_capacity: charge(cycled, cycled_high),
         cycles,
-        learned: Learned {
-            soc_sigma_millionths: soc_sigma,
-            shown_permille: shown as u16,
-            capacity_sigma_permille: (shown >> 16) as u16,
-            resistance_permille: resistance as u16,
-            hysteresis_permille: ((resistance >> 16) as u16).cast_signed(),
-            current_offset_microamps: offset.cast_signed(),
-            discharged_since_full: flag(4).then(|| charge(since_full, since_full_high)),
-        },
+        learned: Learned::default(),
         run_time_seconds: whole(time, time_high),
         switches: UserSwitches { charge: flag(1), discharge: flag(2), balance: flag(3) },
     })
@@ -213,20 +194,12 @@ mod tests {
     fn snapshot(cycles: u32) -> Snapshot {
         Snapshot {
             alarms: AlarmSet::of(&[Alarm::ShortCircuit, Alarm::CountersCorrupt]),
-            retries: Retries::from_counts([1, 2, 3, 4]),
+            retries: Retries::restored([1, 2, 3, 4], [50, 60]),
             remaining: Some(ah(-3)),
             capacity: ah(280),
             cycle_capacity: ah(100_000),
             cycles,
-            learned: Learned {
-                soc_sigma_millionths: 7_000_000,
-                shown_permille: 999,
-                capacity_sigma_permille: 12,
-                resistance_permille: 1_100,
-                current_offset_microamps: -5,
-                hysteresis_permille: -1_000,
-                discharged_since_full: Some(ah(12)),
-            },
+            learned: Learned::default(),
             run_time_seconds: u64::MAX / 3,
             switches: UserSwitches { charge: true, discharge: false, balance: true },
         }

@@ -1,6 +1,7 @@
 //! What survives a reset, as plain data; storing it is the caller's (or a store's) work.
 
-use crate::balancing::Learned;
+use crate::balancing::LearnedBalance;
+use crate::estimation::Learned;
 use crate::protection::{Alarm, AlarmSet, Retries};
 use crate::units::Charge;
 
@@ -60,13 +61,15 @@ pub struct Snapshot {
     pub cycle_capacity: Charge,
     /// Times charged to full (T11).
     pub cycles: u32,
+    /// What the estimator has learned beside that.
+    pub learned: Learned,
     /// Run time since the first start, in seconds (T01).
     pub run_time_seconds: u64,
     /// The user's switches (S10).
     pub switches: UserSwitches,
     /// What the balancing strategy has learned.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub balancing: Learned,
+    pub balancing: LearnedBalance,
 }
 
 /// The user's switches (S10).

@@ -202,17 +202,17 @@ pub struct Rules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Learned {
+pub struct LearnedBalance {
     /// What arrives of the energy that a transfer takes, in thousandths; 0: not learned.
     pub efficiency_permille: u16,
     /// How far a value of `surplus` may be wrong, in 1/8192 of the capacity.
     pub doubt: u16,
-    /// By how much each cell is ahead of the others on the way to full, in 1/8192 of the capacity; [`Learned::UNKNOWN`]
+    /// By how much each cell is ahead of the others on the way to full, in 1/8192 of the capacity; [`LearnedBalance::UNKNOWN`]
     /// where nothing is known.
     pub surplus: [i16; MAXIMUM_CELLS],
 }
 
-impl Learned {
+impl LearnedBalance {
     /// Nothing is known of this cell.
     pub const UNKNOWN: i16 = i16::MIN;
     /// Nothing was learned.
@@ -224,7 +224,7 @@ impl Learned {
     }
 }
 
-impl Default for Learned {
+impl Default for LearnedBalance {
     fn default() -> Self {
         Self::NOTHING
     }
@@ -241,11 +241,11 @@ pub trait Strategy {
     /// Balancing was stopped from outside; forget the pair.
     fn stop(&mut self, now: Instant);
     /// What shall survive a shutdown.
-    fn learned(&self) -> Learned {
-        Learned::NOTHING
+    fn learned(&self) -> LearnedBalance {
+        LearnedBalance::NOTHING
     }
     /// Takes up what survived.
-    fn restore(&mut self, learned: &Learned) {
+    fn restore(&mut self, learned: &LearnedBalance) {
         let _ = learned;
     }
     /// The pack is another one, or has another capacity: what was learned of its cells is void.

@@ -87,7 +87,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Quiet by the balancer's own word, or because it has been off for long enough (D04).
-    fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         let measured = &self.measurement;
         if measured.feedback_fresh {
             return measured.feedback.quiet;

@@ -1,7 +1,7 @@
 //! What the core tells of itself: status, snapshot, reasons.
 
 use super::Bms;
-use crate::balancing::{Learned, Strategy};
+use crate::balancing::{LearnedBalance, Strategy};
 use crate::estimation::Estimator;
 use crate::measurement::{BATTERY_SENSORS, Reading, lost_time};
 use crate::protection::{Alarm, AlarmSet, Observation, Retries, Row, wire_limit};
@@ -30,6 +30,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             capacity: self.estimator.capacity(),
             cycle_capacity: self.estimator.cycle_capacity(),
             cycles: self.estimator.cycles(),
+            learned: self.estimator.learned(),
             run_time_seconds: self.run_time / 1_000,
             switches: self.switches,
             balancing: self.learned_of_balancing(),
@@ -37,7 +38,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Quotas only once nothing moves any more: what was delivered after the snapshot would be delivered again.
-    fn learned_of_balancing(&self) -> Learned {
+    fn learned_of_balancing(&self) -> LearnedBalance {
         let learned = self.strategy.learned();
         if self.lifecycle.is_running() { learned.without_quotas() } else { learned }
     }
@@ -78,6 +79,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 .estimator
                 .state_of_charge_permille()
                 .map_or(Reading::Invalid, Reading::Valid),
+            state_of_charge: self.estimator.state_of_charge().map_or(Reading::Invalid, Reading::Valid),
+            state_of_health: self.estimator.state_of_health().map_or(Reading::NotMeasured, Reading::Valid),
+            state_of_power: self.state_of_power(),
             cycle_capacity: self.estimator.cycle_capacity(),
             cycles: self.estimator.cycles(),
             average_cell: of_cells(extremes.average()),

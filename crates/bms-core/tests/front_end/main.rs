@@ -313,7 +313,7 @@ impl Switches for FrontEnd<'_> {
 }
 
 const CAPABILITIES: BalancerCapabilities =
-    BalancerCapabilities { maximum_current: ma(50), phase_time: secs(255), settle_time: ms(10) };
+    BalancerCapabilities { kind: BalancerKind::Bleed, maximum_current: ma(50), phase_time: secs(255), settle_time: ms(10) };
 
 impl Balancer for FrontEnd<'_> {
     fn capabilities(&self) -> BalancerCapabilities {

@@ -1,6 +1,6 @@
 //! What is known of each cell: how far it is ahead of the others on the way to full, and how sure that is.
 
-use crate::balancing::Learned;
+use crate::balancing::LearnedBalance;
 
 /// The unit of charge here: 1/8192 of the capacity, so that sixteen bits a cell do.
 pub(super) const TICKS: i32 = 8_192;
@@ -112,17 +112,17 @@ impl<const N: usize> Knowledge<N> {
         }
     }
     /// For the snapshot.
-    pub(super) fn store(&self, learned: &mut Learned) {
+    pub(super) fn store(&self, learned: &mut LearnedBalance) {
         for (cell, slot) in learned.surplus.iter_mut().enumerate() {
-            *slot = self.surplus(cell).map_or(Learned::UNKNOWN, narrow);
+            *slot = self.surplus(cell).map_or(LearnedBalance::UNKNOWN, narrow);
             let doubt = u16::try_from(self.doubt(cell).unwrap_or(0)).unwrap_or(u16::MAX);
             learned.doubt = learned.doubt.max(doubt);
         }
     }
     /// From the snapshot.
-    pub(super) fn restore(&mut self, learned: &Learned) {
+    pub(super) fn restore(&mut self, learned: &LearnedBalance) {
         for (cell, surplus) in learned.surplus.iter().enumerate() {
-            if *surplus != Learned::UNKNOWN {
+            if *surplus != LearnedBalance::UNKNOWN {
                 self.learn(cell, i32::from(*surplus), i32::from(learned.doubt));
             }
         }

@@ -28,7 +28,7 @@ pub struct Ledger {
     pub lost: i64,
     /// Energy of the running cycle of the store: taken and given, nJ.
     cycle: (i64, i64),
-    /// Learned efficiency in thousandths, 0 while unknown.
+    /// LearnedBalance efficiency in thousandths, 0 while unknown.
     efficiency: u16,
     /// The last current, to halve the interval in which it ended.
     flowed: bool,

@@ -23,7 +23,7 @@ mod sweep;
 
 pub use ledger::Ledger;
 
-use super::{Learned, Phase, Plan, Situation, Strategy};
+use super::{LearnedBalance, Phase, Plan, Situation, Strategy};
 use crate::config::Chemistry;
 use crate::estimation::slope_permille_per_volt;
 use crate::measurement::{CellScan, bit};
@@ -242,17 +242,17 @@ impl<const N: usize> Strategy for Quota<N> {
     fn stop(&mut self, _: Instant) {
         self.delivery.stop();
     }
-    fn learned(&self) -> Learned {
-        let mut learned = Learned { efficiency_permille: self.ledger.learned(), ..Learned::NOTHING };
+    fn learned(&self) -> LearnedBalance {
+        let mut learned = LearnedBalance { efficiency_permille: self.ledger.learned(), ..LearnedBalance::NOTHING };
         if self.anchored.is_some() {
             self.knowledge.store(&mut learned);
         }
         learned
     }
-    fn restore(&mut self, learned: &Learned) {
+    fn restore(&mut self, learned: &LearnedBalance) {
         self.ledger.restore(learned.efficiency_permille);
         self.knowledge.restore(learned);
-        let known = learned.surplus.iter().any(|surplus| *surplus != Learned::UNKNOWN);
+        let known = learned.surplus.iter().any(|surplus| *surplus != LearnedBalance::UNKNOWN);
         self.anchored = known.then_some(Instant::ZERO);
     }
     fn forget(&mut self) {

@@ -29,13 +29,13 @@ mod follower {
     use std::cell::RefCell;
     use std::rc::Rc;
 
+    use bms_core::balancing::ManualRule;
     use bms_core::balancing::{BalancerCapabilities, Plan};
     use bms_core::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode, Switch};
     use bms_core::driver::{Board, Driver};
+    use bms_core::estimation::CoulombCounter;
     use bms_core::measurement::{Input, Sample};
     use bms_core::port::{self, ErrorKind, ErrorType};
-    use bms_core::balancing::ManualRule;
-    use bms_core::estimation::CoulombCounter;
     use bms_core::time::Instant;
 
     use crate::harness::ManualBms;

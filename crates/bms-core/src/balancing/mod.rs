@@ -14,6 +14,9 @@ mod guard;
 mod manual_rule;
 mod passive;
 mod quota;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod tests;
 
 pub(crate) use fit::fit;
 pub(crate) use guard::Guard;

@@ -312,8 +312,12 @@ impl Switches for FrontEnd<'_> {
     }
 }
 
-const CAPABILITIES: BalancerCapabilities =
-    BalancerCapabilities { kind: BalancerKind::Bleed, maximum_current: ma(50), phase_time: secs(255), settle_time: ms(10) };
+const CAPABILITIES: BalancerCapabilities = BalancerCapabilities {
+    kind: BalancerKind::Bleed,
+    maximum_current: ma(50),
+    phase_time: secs(255),
+    settle_time: ms(10),
+};
 
 impl Balancer for FrontEnd<'_> {
     fn capabilities(&self) -> BalancerCapabilities {

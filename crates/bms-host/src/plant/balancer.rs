@@ -126,7 +126,8 @@ impl Balancer {
                 put(&mut flows, cell, flow);
                 self.is(BalancerKind::Transfer)
                     && source != destination
-                    && self.can(amps) && usize::from(source.max(destination)) < count
+                    && self.can(amps)
+                    && usize::from(source.max(destination)) < count
             }
             Plan::Shuttle { source, destination, current, .. } => {
                 let amps = f64::from(current.as_milliamps()) * 1e-3;

@@ -157,7 +157,8 @@ impl Delivery {
         let least = if self.running { END } else { START };
         let rules = &situation.rules;
         let may = |cell: usize, gives: bool| {
-            scan.voltage(cell).is_some_and(|voltage| if gives { voltage > rules.floor } else { voltage < rules.ceiling })
+            scan.voltage(cell)
+                .is_some_and(|voltage| if gives { voltage > rules.floor } else { voltage < rules.ceiling })
         };
         // The pair whose turn it is stays; and rather than stand still, act on what is only likely.
         let of = |knowledge: &Knowledge<N>, pair: Option<(u8, u8)>| {

@@ -36,7 +36,9 @@ impl<const N: usize> Knowledge<N> {
     }
     /// How far it may be wrong.
     pub(super) fn doubt(&self, cell: usize) -> Option<i32> {
-        self.get(cell).filter(|(_, doubt)| *doubt < AT_MOST).map(|(_, doubt)| i32::from(doubt).saturating_mul(DOUBT_STEP))
+        self.get(cell)
+            .filter(|(_, doubt)| *doubt < AT_MOST)
+            .map(|(_, doubt)| i32::from(doubt).saturating_mul(DOUBT_STEP))
     }
     /// The same with large doubts halved: what is likely, not only what is certain.
     pub(super) fn likely(&self) -> Self {

@@ -113,4 +113,12 @@ impl Ledger {
         let change = permille.saturating_sub(before).checked_div(LEARNING).unwrap_or(0);
         self.efficiency = before.saturating_add(change) as u16;
     }
+    #[cfg(test)]
+    pub(crate) fn book_for_test(&mut self, phase: Phase, charge: i64, voltage: Voltage) {
+        self.book(phase, charge, voltage);
+    }
+    #[cfg(test)]
+    pub(crate) fn emptied_for_test(&mut self) {
+        self.emptied();
+    }
 }

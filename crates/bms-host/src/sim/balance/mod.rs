@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bms_core::config::Chemistry;
 use clap::Args;
 
-use super::arguments::{parse_capacity, parse_chemistry, in_range};
+use super::arguments::{in_range, parse_capacity, parse_chemistry};
 use super::failure::{Failure, FileError, Outcome};
 use pack::Use;
 use trial::{Contestant, Result as Trial};
@@ -150,10 +150,7 @@ pub fn run(
 }
 
 /// Runs the seeds side by side; the answers come in their order.
-fn on_all_cores<T: Send>(
-    seeds: &[u64],
-    run: impl Fn(u64) -> Result<T, String> + Sync,
-) -> Result<Vec<T>, String> {
+fn on_all_cores<T: Send>(seeds: &[u64], run: impl Fn(u64) -> Result<T, String> + Sync) -> Result<Vec<T>, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(seeds.len());
     let next = AtomicUsize::new(0);
     let answers = Mutex::new(Vec::new());

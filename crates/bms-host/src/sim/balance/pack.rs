@@ -72,8 +72,7 @@ pub fn spec(arguments: &BalanceArguments, kind: BalancerKind, seed: u64) -> Pack
     let cells = 0..arguments.cells;
     let spread = arguments.spread / 100.0;
     let start = arguments.usage.start();
-    spec.cell_soc =
-        cells.clone().map(|_| (start + spread * normal(&mut random)).clamp(0.02, 0.98)).collect();
+    spec.cell_soc = cells.clone().map(|_| (start + spread * normal(&mut random)).clamp(0.02, 0.98)).collect();
     spec.cell_capacity = cells.clone().map(|_| 1.0 + 0.02 * normal(&mut random)).collect();
     spec.cell_bias = cells.map(|_| 0.003 * (2.0 * uniform(&mut random) - 1.0)).collect();
     if let (Some(part), Some(weak)) = (arguments.weak, spec.cell_capacity.get_mut(usize::from(arguments.cells / 2))) {
@@ -140,8 +139,7 @@ pub fn usable_ah(mut plant: Plant, config: &ValidConfig, nominal_ah: f64) -> f64
     use bms_core::command::Switch::Closed;
     use bms_core::time::Duration;
     let volts = |parameter| f64::from(config.get(parameter)) * 1e-6;
-    let (full, empty) =
-        (volts(ParameterId::CellOvervoltageProtection), volts(ParameterId::CellUndervoltageProtection));
+    let (full, empty) = (volts(ParameterId::CellOvervoltageProtection), volts(ParameterId::CellUndervoltageProtection));
     let current = nominal_ah * 0.2;
     let step = Duration::from_millis(5_000);
     plant.reset_outputs();

@@ -16,8 +16,18 @@ use crate::sim::table;
 type Results = [(Contestant, Vec<Trial>)];
 
 const HEADER: [&str; 12] = [
-    "strategy", "time h", "of T*", "Ah moved", "of A*", "loss Wh", "wrong way Ah", "pair changes", "quiet", "spread after",
-    "usable Ah", "share",
+    "strategy",
+    "time h",
+    "of T*",
+    "Ah moved",
+    "of A*",
+    "loss Wh",
+    "wrong way Ah",
+    "pair changes",
+    "quiet",
+    "spread after",
+    "usable Ah",
+    "share",
 ];
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
@@ -44,7 +54,8 @@ fn row(contestant: Contestant, trials: &[Trial]) -> Vec<String> {
         let hours = mean(trials.iter().filter_map(|trial| trial.time_h));
         if reached == trials.len() { format!("{hours:.1}") } else { format!("{hours:.1} ({reached}/{})", trials.len()) }
     };
-    let ratio = if reached == 0 { "–".to_owned() } else { format!("{:.2}", mean(trials.iter().filter_map(time_ratio))) };
+    let ratio =
+        if reached == 0 { "–".to_owned() } else { format!("{:.2}", mean(trials.iter().filter_map(time_ratio))) };
     vec![
         contestant.name().to_owned(),
         time,
@@ -158,7 +169,11 @@ pub fn missed_goals(arguments: &BalanceArguments, results: &Results) -> Vec<Stri
         }
         Use::Charge => {}
         Use::Cycle => {
-            at_most("worst spread after 1.25 T* from the first knee, %", 100.0 * worst(trials.iter().map(|t| t.spread_after)), 100.0 * arguments.target());
+            at_most(
+                "worst spread after 1.25 T* from the first knee, %",
+                100.0 * worst(trials.iter().map(|t| t.spread_after)),
+                100.0 * arguments.target(),
+            );
             let wrong = worst(trials.iter().map(|trial| trial.wrong_way_ah / trial.bound.charge_ah.max(1e-9)));
             at_most("worst charge moved the wrong way against A*", wrong, 0.02);
             at_most("most pair changes", worst(trials.iter().map(|trial| f64::from(trial.pair_changes))), 200.0);
@@ -198,7 +213,13 @@ fn plot(arguments: &BalanceArguments, contestant: Contestant, trial: &Trial) -> 
         .collect();
     let most = lines.iter().flat_map(|(_, cells)| cells.iter().map(|cell| cell.abs())).fold(1.0, f64::max) * 1.05;
     let end = lines.last().map_or(1.0, |(at, _)| *at).max(1e-3);
-    let mut title = format!("{} {}, {} use, seed {}", contestant.name(), arguments.chemistry.name(), arguments.usage.name(), trial.seed);
+    let mut title = format!(
+        "{} {}, {} use, seed {}",
+        contestant.name(),
+        arguments.chemistry.name(),
+        arguments.usage.name(),
+        trial.seed
+    );
     if let Some(time) = trial.time_from_start_h {
         let _ = write!(title, ": within {:.1} % after {time:.1} h", 100.0 * arguments.target());
     }
@@ -218,7 +239,11 @@ fn plot(arguments: &BalanceArguments, contestant: Contestant, trial: &Trial) -> 
             .light_line_style(TRANSPARENT)
             .bold_line_style(RGBColor(225, 228, 232))
             .x_desc("time / h")
-            .y_desc(if arguments.usage == Use::Rest { "state of charge − mean / %" } else { "when the first is full − mean / %" })
+            .y_desc(if arguments.usage == Use::Rest {
+                "state of charge − mean / %"
+            } else {
+                "when the first is full − mean / %"
+            })
             .draw()
             .map_err(|error| text(&error))?;
         let half = 50.0 * arguments.target();

@@ -32,8 +32,7 @@ pub enum Contestant {
 
 impl Contestant {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Quota, Self::Manual, Self::QuotaNeighbours, Self::QuotaResistors, Self::Passive];
+    pub const ALL: [Self; 5] = [Self::Quota, Self::Manual, Self::QuotaNeighbours, Self::QuotaResistors, Self::Passive];
     /// Its name in files.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -76,6 +76,20 @@ fn the_mock_ports_keep_every_rule() {
     accepted(&report, 50);
 }
 
+/// B01: the kit covers each kind of balancer; one that takes another kind's plans is found out.
+#[test]
+fn each_kind_of_balancer_keeps_every_rule() {
+    use bms_core::balancing::BalancerKind;
+    for (kind, rules) in [(BalancerKind::Transfer, 8), (BalancerKind::Shuttle, 7), (BalancerKind::Bleed, 7)] {
+        let mut spec = PackSpec::new(Chemistry::LiFePo4, CELLS);
+        spec.balancer.kind = kind;
+        let mut bench = MockPack::new(Plant::new(&spec).unwrap());
+        let mut report = Report::new();
+        kit::balancer(&mut bench, |bench| MockBalancer::new(bench), CELLS, &mut report);
+        assert!(report.is_conformant() && report.passed() == rules, "{kind:?}:\n{report}");
+    }
+}
+
 #[test]
 fn a_rig_without_instruments_passes_nothing() {
     struct Bare(MockPack);

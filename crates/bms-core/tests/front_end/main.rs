@@ -11,7 +11,7 @@ mod awaited;
 
 use core::cell::{Cell, RefCell};
 
-use bms_core::balancing::BalancerCapabilities;
+use bms_core::balancing::{BalancerCapabilities, BalancerKind, Plan};
 use bms_core::port::{self, Balancer, CellSense, Clock, ErrorKind, ErrorType, Switches, compose::Senses};
 use bms_core::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Checks of everything that acts.
 
-use bms_core::balancing::{Phase, Plan};
+use bms_core::balancing::{BalancerKind, Phase, Plan};
 use bms_core::command::{Expiring, Power as PowerState, Switch};
 use bms_core::port::{Balancer, Heater, LastResort, Power, Precharge, Switches};
 use bms_core::time::{Duration, Instant, ms, secs};
@@ -102,11 +102,16 @@ pub fn switches<B: Bench, P: Switches>(bench: &mut B, mut make: impl FnMut(&mut 
     }
 }
 
-fn transfer(phase: Phase, current: Current, until: Instant) -> Plan {
-    Plan::Transfer { source: 1, destination: 2, phase, current, until }
+/// Work between the second and the third cell for a balancer of this kind.
+fn work(kind: BalancerKind, phase: Phase, current: Current, until: Instant) -> Plan {
+    match kind {
+        BalancerKind::Transfer => Plan::Transfer { source: 1, destination: 2, phase, current, until },
+        BalancerKind::Shuttle => Plan::Shuttle { source: 1, destination: 2, current, until },
+        BalancerKind::Bleed => Plan::Bleed { mask: 0b10, until },
+    }
 }
 
-/// Checks a balancer for transfers between the second and the third cell.
+/// Checks a balancer of any kind, at work on the second and the third cell.
 pub fn balancer<B: Bench, P: Balancer>(
     bench: &mut B,
     mut make: impl FnMut(&mut B) -> P,
@@ -127,24 +132,26 @@ pub fn balancer<B: Bench, P: Balancer>(
     let able = port.capabilities();
     let half = able.maximum_current.divided_by(2).max(ma(1));
     let until = bench.now().after(secs(2));
-    let accepted = port.apply(&transfer(Phase::Take, half, until)).is_ok();
+    let accepted = port.apply(&work(able.kind, Phase::Take, half, until)).is_ok();
     bench.wait(ms(500));
     let flowing = bench.observe().balance_current;
     report.observed(RUNS, flowing.map(|now| accepted && now > Current::ZERO), || format!("{flowing:?}"));
-    let limit = half.plus(half.divided_by(20)).plus(ma(5));
-    report.observed(CURRENT, flowing.map(|now| now <= limit), || format!("{flowing:?} of {half:?}"));
+    // A resistor draws what it draws.
+    let told = if able.kind == BalancerKind::Bleed { able.maximum_current } else { half };
+    let limit = told.plus(told.divided_by(20)).plus(ma(5));
+    report.observed(CURRENT, flowing.map(|now| now <= limit), || format!("{flowing:?} of {told:?}"));
     bench.wait(ms(1_600));
     report.observed(EXPIRES, off(bench), || "it runs on".to_owned());
 
     let until = bench.now().after(secs(5));
-    let _ = port.apply(&transfer(Phase::Give, half, until));
+    let _ = port.apply(&work(able.kind, Phase::Give, half, until));
     bench.wait(ms(100));
     let idled = port.apply(&Plan::Idle).is_ok();
     bench.wait(ms(10));
     report.observed(IDLE, off(bench).map(|off| off && idled), || "it runs on".to_owned());
 
     let until = bench.now().after(secs(2));
-    let _ = port.apply(&transfer(Phase::Take, half, until));
+    let _ = port.apply(&work(able.kind, Phase::Take, half, until));
     bench.wait(ms(100));
     drop(port);
     let mut port = make(bench);
@@ -152,19 +159,25 @@ pub fn balancer<B: Bench, P: Balancer>(
     report.observed(START, off(bench), || "the old plan runs on".to_owned());
 
     let end = bench.now().after(secs(60));
-    let too_much = transfer(Phase::Take, able.maximum_current.times(2), end);
+    let too_much = work(able.kind, Phase::Take, able.maximum_current.times(2), end);
     let refused = port.apply(&too_much).is_err();
     bench.wait(ms(100));
     let within = bench.observe().balance_current.map(|current| refused || current <= able.maximum_current);
     report.observed(ABLE, within, || "twice its maximum flows".to_owned());
-    let nonsense = [
+    let mut nonsense = vec![
         Plan::Transfer { source: cells, destination: 0, phase: Phase::Take, current: half, until: end },
         Plan::Transfer { source: 1, destination: 1, phase: Phase::Take, current: half, until: end },
-        Plan::Shuttle { source: 0, destination: cells, current: half, until: end },
+        Plan::Shuttle { source: 0, destination: 2, current: half, until: end },
+        Plan::Shuttle { source: cells.saturating_sub(1), destination: cells, current: half, until: end },
+        Plan::Bleed { mask: 0, until: end },
+        Plan::Bleed { mask: 1_u32.checked_shl(u32::from(cells)).unwrap_or(0), until: end },
     ];
+    // What another kind of balancer does.
+    let kinds = [BalancerKind::Transfer, BalancerKind::Shuttle, BalancerKind::Bleed];
+    nonsense.extend(kinds.into_iter().filter(|kind| *kind != able.kind).map(|kind| work(kind, Phase::Take, half, end)));
     let mut kept = Some(true);
     for plan in &nonsense {
-        let _ = port.apply(&transfer(Phase::Take, half, end));
+        let _ = port.apply(&work(able.kind, Phase::Take, half, end));
         bench.wait(ms(10));
         let refused = port.apply(plan).is_err();
         bench.wait(ms(20));
@@ -172,8 +185,12 @@ pub fn balancer<B: Bench, P: Balancer>(
     }
     report.observed(REFUSES, kept, || "accepted, or still running".to_owned());
 
+    if able.kind != BalancerKind::Transfer {
+        let _ = port.apply(&Plan::Idle);
+        return;
+    }
     let far = bench.now().after(Duration::from_millis(able.phase_time.as_millis().saturating_mul(20)));
-    let _ = port.apply(&transfer(Phase::Take, able.maximum_current, far));
+    let _ = port.apply(&work(able.kind, Phase::Take, able.maximum_current, far));
     bench.wait(Duration::from_millis(able.phase_time.as_millis().saturating_mul(3)));
     report.observed(STORE, off(bench), || "still taking after three times its phase time".to_owned());
     let _ = port.apply(&Plan::Idle);

@@ -1,6 +1,6 @@
 //! The conformance kit's test bench over a simulated pack.
 
-use bms_core::balancing::{Phase, Plan};
+use bms_core::balancing::{BalancerKind, Phase, Plan};
 use bms_core::command::Power;
 use bms_core::time::{Duration, Instant, ms, secs};
 use bms_core::units::Current;
@@ -43,8 +43,15 @@ impl Bench for MockPack {
             }
             Condition::ShortCircuit(present) => plant.hold_comparator(present),
             Condition::Balancing(true) => {
-                let current = plant.balancer_capabilities().maximum_current;
-                let plan = Plan::Transfer { source: 0, destination: 1, phase: Phase::Take, current, until };
+                let able = plant.balancer_capabilities();
+                let current = able.maximum_current;
+                let plan = match able.kind {
+                    BalancerKind::Transfer => {
+                        Plan::Transfer { source: 0, destination: 1, phase: Phase::Take, current, until }
+                    }
+                    BalancerKind::Shuttle => Plan::Shuttle { source: 0, destination: 1, current, until },
+                    BalancerKind::Bleed => Plan::Bleed { mask: 1, until },
+                };
                 return plant.balance(&plan).is_ok();
             }
             Condition::Balancing(false) => return plant.balance(&Plan::Idle).is_ok(),

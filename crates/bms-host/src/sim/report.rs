@@ -1,7 +1,7 @@
 //! What happened, for people: the table of trips, the status page.
 
 use bms_core::Bms;
-use bms_core::balancing::Plan;
+use bms_core::balancing::{Phase, Plan};
 use bms_core::bms::Request;
 use bms_core::config::{ParameterId, Unit};
 use bms_core::explain::{Explanation, Part, Reason};
@@ -246,6 +246,7 @@ pub fn page<const N: usize>(bms: &Bms<N>, title: &str) -> Page {
         ("Cycles", status.cycles.to_string()),
         ("Cell average", volts(status.average_cell, 3)),
         ("Cell difference", volts(status.cell_spread, 3)),
+        ("Balancing", activity(&status.balance)),
         ("Balance current", format!("{:.2} A", f64::from(status.balance_current.as_milliamps()) * 1e-3)),
         ("MOS temperature", degrees(status.mos_temperature)),
         ("Battery T1", degrees(t1)),
@@ -288,6 +289,19 @@ fn shown<Q>(reading: Reading<Q>, text: impl FnOnce(Q) -> String) -> String {
         Reading::NotMeasured => "NA".to_owned(),
         Reading::Invalid => "invalid".to_owned(),
         Reading::Stale { age } => format!("lost for {:.1} s", f64::from(age.as_millis()) / 1e3),
+    }
+}
+
+/// What the balancer does, cells counted from 1 (B08).
+fn activity(plan: &Plan) -> String {
+    match *plan {
+        Plan::Transfer { source, destination, phase, .. } => {
+            let phase = if phase == Phase::Take { "taking" } else { "giving" };
+            format!("{} → {}, {phase}", source + 1, destination + 1)
+        }
+        Plan::Shuttle { source, destination, .. } => format!("{} → {}", source + 1, destination + 1),
+        Plan::Bleed { mask, .. } => format!("burning in {} cells", mask.count_ones()),
+        _ => "-".to_owned(),
     }
 }
 

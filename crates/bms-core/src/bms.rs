@@ -10,18 +10,16 @@ pub use requests::{Refusal, Request};
 
 use crate::balancing::{BalancerCapabilities, ManualRule, Strategy};
 use crate::command::{Beep, Command, Expiring};
-use crate::config::{ParameterId as P, ValidConfig};
+use crate::config::{ParameterId as P, Profile, ValidConfig};
 use crate::estimation::{Anchor, CoulombCounter, Estimator, Evidence};
 use crate::event::{Event, EventKind, EventQueue};
 use crate::guard::LimitGuard;
 use crate::heating::Heating;
 use crate::lifecycle::{Change, Lifecycle, Signs, State};
-use crate::measurement::{CHARGER_CURRENT, Calibration, Input, Measurement, WireEstimator, lost_time};
+use crate::measurement::{CHARGER_CURRENT, Calibration, Channel, Input, Limits, Measurement, WireEstimator};
 use crate::port::ErrorKind;
 use crate::precharge::Precharge;
-use crate::protection::{
-    Alarm, AlarmSet, Circumstances, Conduct, Edges, Fact, FactSet, Inhibit, Protection, Retries, Row,
-};
+use crate::protection::{Alarm, AlarmSet, Circumstances, Conduct, Edges, Inhibit, Protection, Retries, Window};
 use crate::snapshot::{ResetCause, Stored, UserSwitches};
 use crate::time::Instant;
 use crate::units::Voltage;
@@ -35,6 +33,7 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
     config: ValidConfig,
     calibration: Calibration,
     guard: LimitGuard,
+    window: Window,
     measurement: Measurement<N>,
     wires: WireEstimator<N>,
     protection: Protection,
@@ -78,6 +77,13 @@ struct Flags {
     link_connected: bool,
 }
 
+impl Flags {
+    /// Whether one is set that an alarm stands for.
+    const fn any_fact(&self) -> bool {
+        self.emergency | self.output_failed | self.untimely | self.time_went_back | self.limits_corrupt
+    }
+}
+
 /// The first scans after a start: do they fit the chemistry (X15)?
 #[derive(Clone, Copy, Debug, Default)]
 struct ChemistryWatch {
@@ -119,6 +125,7 @@ impl<const N: usize, E, S> Bms<N, E, S> {
         Self {
             calibration: Calibration::of(&config),
             guard: LimitGuard::new(&config),
+            window: Window::of(&config),
             measurement: Measurement::for_start(&config),
             wires: WireEstimator::new(),
             protection: Protection::new(),
@@ -173,7 +180,6 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             Alarm::TemperatureDataLost,
             Alarm::DataLostLong,
         ]);
-        self.protection.reconfigured(&self.config);
         match stored {
             Stored::Nothing => {}
             Stored::Snapshot(snapshot) => {
@@ -203,7 +209,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// (that is a fault, X20) and steps should come at least every [`Bms::deadline`].
     pub fn step(&mut self, now: Instant, input: Input<'_, N>) -> Command {
         let elapsed = self.pass_time(now);
-        self.measurement.take(now, elapsed, input, &self.config, &self.calibration);
+        self.take(now, elapsed, input);
         self.look_at_start();
         let edges = self.protect(elapsed);
         self.report_alarms(now, edges);
@@ -222,7 +228,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     #[doc(hidden)]
     pub fn protect_for_measurement(&mut self, now: Instant, input: Input<'_, N>) -> AlarmSet {
         let elapsed = self.pass_time(now);
-        self.measurement.take(now, elapsed, input, &self.config, &self.calibration);
+        self.take(now, elapsed, input);
         self.look_at_start();
         self.protect(elapsed);
         self.protection.active()
@@ -237,7 +243,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 now.since(last).as_millis()
             }
         };
-        self.flags.untimely = elapsed > lost_time(&self.config) || self.flags.time_went_back;
+        self.flags.untimely = elapsed > self.measurement.channels.lost(Channel::Cells) || self.flags.time_went_back;
         if self.flags.time_went_back {
             // Its times are from another clock.
             self.precharge.forgive();
@@ -247,11 +253,18 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         elapsed
     }
 
+    fn take(&mut self, now: Instant, elapsed: u32, input: Input<'_, N>) {
+        let limits = Limits { config: &self.config, calibration: &self.calibration, window: &self.window };
+        self.measurement.take(now, elapsed, input, &limits);
+    }
+
     /// X15: the first complete scans must fit the chemistry.
     fn look_at_start(&mut self) {
-        if self.chemistry.scans >= CHEMISTRY_SCANS || !self.measurement.cells.fresh() || self.measurement.suspect != 0 {
+        let complete = self.measurement.channels.fresh(Channel::Cells) && self.measurement.suspect == 0;
+        if self.chemistry.scans >= CHEMISTRY_SCANS || !complete {
             return;
         }
+        self.measurement.complete_extremes(&self.config);
         let extremes = &self.measurement.extremes;
         let chemistry = self.config.chemistry();
         let implausible = self.config.flag(P::ChemistryCheck)
@@ -263,31 +276,71 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         }
     }
 
-    fn facts(&self) -> FactSet {
+    /// Nothing can be true of what [`Self::facts`] looks at; cheaper than looking.
+    fn nothing_remarkable(&self) -> bool {
+        let measured = &self.measurement;
+        !self.flags.any_fact()
+            && !measured.inputs.short_circuit
+            && !measured.inputs.self_test_failed
+            && measured.temperatures.all_valid()
+            && self.chemistry.implausible == 0
+            && self.precharge.untried()
+            && (self.retries.none() || self.retries.locked(self.retry_limit()) == (false, false))
+            && !self.heating.ineffective()
+            && (!measured.channels.good(Channel::Terminal) || self.terminal_fits())
+            && self.window.holds_wire(self.wires.worst())
+    }
+
+    /// The terminal stands where no alarm looks at it: with both switches closed, near the stack.
+    #[inline(never)]
+    fn terminal_fits(&self) -> bool {
+        let both_closed = self.command.charge.is_closed() && self.command.discharge.is_closed();
+        let drop = self.measurement.terminal_over_stack();
+        drop.is_none_or(|over| both_closed && self.window.holds_drop(over))
+    }
+
+    /// The alarms whose fact is true in this step.
+    fn facts(&self) -> AlarmSet {
+        let measured = &self.measurement;
+        let flags = &self.flags;
         let (charge_locked, discharge_locked) = self.retries.locked(self.retry_limit());
         let both_open = !self.command.charge.is_closed() && !self.command.discharge.is_closed();
-        FactSet::EMPTY
-            .with(Fact::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS)
-            .with(Fact::PrechargeFailed, self.precharge.failed())
-            .with(Fact::TerminalMismatch, both_open && self.terminal_mismatch())
-            .with(Fact::LimitsCorrupt, self.flags.limits_corrupt)
-            .with(Fact::StepLate, self.flags.untimely && !self.flags.time_went_back)
-            .with(Fact::TimeWentBack, self.flags.time_went_back)
-            .with(Fact::EmergencyStop, self.flags.emergency)
-            .with(Fact::ChargeLockedOut, charge_locked)
-            .with(Fact::DischargeLockedOut, discharge_locked)
-            .with(Fact::HeaterIneffective, self.heating.ineffective())
-            .with(Fact::OutputFailed, self.flags.output_failed)
+        let sensors = self.config.profile() != Profile::Manual;
+        let mut facts = AlarmSet::EMPTY;
+        let mut add = |alarm: Alarm, is_true: bool| {
+            if is_true {
+                facts = facts.with(alarm);
+            }
+        };
+        add(Alarm::ShortCircuit, measured.inputs.short_circuit);
+        add(Alarm::CellCountMismatch, measured.scanned && measured.count != self.config.cell_count());
+        add(Alarm::BatterySensorFault, sensors && measured.temperatures.faulty_battery_sensor().is_some());
+        add(Alarm::MosSensorFault, sensors && measured.temperatures.mos_faulty());
+        add(Alarm::OpenWire, measured.scanned && measured.open_wires.confirmed());
+        add(Alarm::SelfTestFailed, measured.inputs.self_test_failed);
+        add(Alarm::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS);
+        add(Alarm::PrechargeFailed, self.precharge.failed());
+        add(Alarm::TerminalMismatch, both_open && self.terminal_mismatch());
+        add(Alarm::LimitsCorrupt, flags.limits_corrupt);
+        add(Alarm::StepLate, flags.untimely && !flags.time_went_back);
+        add(Alarm::TimeWentBack, flags.time_went_back);
+        add(Alarm::EmergencyStop, flags.emergency);
+        add(Alarm::ChargeLockedOut, charge_locked);
+        add(Alarm::DischargeLockedOut, discharge_locked);
+        add(Alarm::HeaterIneffective, self.heating.ineffective());
+        add(Alarm::OutputFailed, flags.output_failed);
+        facts
     }
 
     fn circumstances(&self) -> Circumstances<'_, N> {
         Circumstances {
             measurement: &self.measurement,
-            wires: &self.wires,
             config: &self.config,
             previous: &self.command,
             may_shut_down: self.may_shut_down(),
             facts: self.facts(),
+            worst_wire: self.wires.worst(),
+            battery: self.measurement.temperatures.battery(),
         }
     }
 
@@ -296,7 +349,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.lifecycle.awake_long_enough() && !self.charger_present()
     }
     fn charger_present(&self) -> bool {
-        self.measurement.charger_present(&self.config, self.command.charge.is_closed())
+        self.measurement.charger_present(self.command.charge.is_closed())
     }
     /// X19: the terminal forbids closing.
     fn terminal_mismatch(&self) -> bool {
@@ -304,7 +357,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if limit == Voltage::ZERO {
             return false;
         }
-        let Some(over) = self.measurement.terminal_over_stack(&self.config) else {
+        let Some(over) = self.measurement.terminal_over_stack() else {
             return false;
         };
         let ceiling = self
@@ -322,15 +375,39 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     fn protect(&mut self, elapsed: u32) -> Edges {
         self.flags.limits_corrupt |= self.guard.step(&self.config);
+        let edges = if self.is_clear() { Edges::default() } else { self.look_at_rows(elapsed) };
+        self.flags.output_failed = false;
+        edges
+    }
+
+    /// Nothing is pending or active, and every quantity lies where no row is violated.
+    fn is_clear(&self) -> bool {
+        let measured = &self.measurement;
+        let channels = &measured.channels;
+        let both_closed = self.command.charge.is_closed() && self.command.discharge.is_closed();
+        measured.outside.nothing()
+            && self.protection.at_rest()
+            && !channels.overdue(Channel::Cells)
+            && !channels.overdue(Channel::Current)
+            && !channels.overdue(Channel::Temperatures)
+            && (both_closed || self.window.holds_against_diode(measured.milliamps))
+            && self.nothing_remarkable()
+    }
+
+    #[inline(never)]
+    fn look_at_rows(&mut self, elapsed: u32) -> Edges {
+        self.measurement.complete_extremes(&self.config);
         let seen = Circumstances {
             measurement: &self.measurement,
-            wires: &self.wires,
             config: &self.config,
             previous: &self.command,
             may_shut_down: self.may_shut_down(),
             facts: self.facts(),
+            worst_wire: self.wires.worst(),
+            battery: self.measurement.temperatures.battery(),
         };
-        let mut edges = self.protection.step(elapsed, &seen);
+        let suspects = self.window.suspects(&seen);
+        let mut edges = self.protection.step(elapsed, suspects, &seen);
         if self.flags.changed {
             // A request or a change clears no alarm in its own step (N07).
             self.protection.keep(edges.cleared);
@@ -340,15 +417,15 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if !self.protection.active().contains(Alarm::WrongChemistry) {
             self.retries.trips(edges.raised);
         }
-        self.flags.output_failed = false;
         edges
     }
 
     fn report_alarms(&mut self, now: Instant, edges: Edges) {
         let restored = core::mem::take(&mut self.restored).common(self.protection.active());
         for alarm in edges.raised.and(restored).iter() {
-            let seen = self.circumstances().observe_with_cell(Row::of(alarm).signal);
-            self.events.push(now, EventKind::Raised { alarm, index: seen.index, value: seen.value });
+            let seen = self.circumstances();
+            let (index, value) = (seen.place(alarm), seen.observe(alarm).value);
+            self.events.push(now, EventKind::Raised { alarm, index, value });
         }
         for alarm in edges.cleared.iter() {
             self.events.push(now, EventKind::Cleared { alarm });
@@ -356,8 +433,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     fn estimate(&mut self, now: Instant, edges: Edges) {
-        let interval = self.measurement.count_current(&self.config);
-        let complete = self.measurement.cells.fresh() && self.measurement.suspect == 0;
+        self.measurement.complete_extremes(&self.config);
+        let interval = self.measurement.count_current();
+        let complete = self.measurement.channels.fresh(Channel::Cells) && self.measurement.suspect == 0;
         let cells = complete.then(|| self.measurement.scan(&self.config));
         let anchor = self.estimator.update(&Evidence {
             config: &self.config,
@@ -376,7 +454,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Moves the lifecycle on.
     fn live(&mut self, now: Instant, elapsed: u32) {
         let inputs = &self.measurement.inputs;
-        let lifted = self.measurement.terminal_over_stack(&self.config).is_some_and(|over| over > WAKE_VOLTAGE);
+        let lifted = self.measurement.terminal_over_stack().is_some_and(|over| over > WAKE_VOLTAGE);
         let signs = Signs {
             elapsed,
             complete: self.all_usable() && self.chemistry_settled(),
@@ -414,13 +492,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// Every required channel has a newest reading that is good and not stale.
     fn all_usable(&self) -> bool {
-        let lost = lost_time(&self.config);
-        let measured = &self.measurement;
-        measured.cells.usable(lost)
-            && measured.suspect == 0
-            && measured.count == self.config.cell_count()
-            && measured.current.usable(lost)
-            && measured.temperatures.all_usable(&self.config)
+        self.measurement.all_usable(&self.config)
     }
     fn chemistry_settled(&self) -> bool {
         self.chemistry.implausible == 0 || self.chemistry.scans >= CHEMISTRY_SCANS
@@ -444,7 +516,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
         let charger = self.charger_present();
         let load = self.measurement.inputs.load == Some(true);
-        let usable = self.measurement.current.usable(lost_time(&self.config));
+        let usable = self.measurement.channels.usable(Channel::Current);
         let current = self.measurement.milliamps;
         let conduct = Conduct {
             elapsed,

@@ -135,3 +135,60 @@ impl Extremes {
         self.sum().divided_by(i32::from(self.used.max(1)))
     }
 }
+
+/// The sum of the cells, if each lies within `low ..= high`, which must be less than 2¹⁵ apart.
+///
+/// Two cells a word, without telling them apart: `cell - low` and `high - cell` both keep the top bit of their half clear
+/// only while the cell lies within, and then nothing is borrowed from the other half. The sum of the words gives the sum of the
+/// lower halves once that of the upper ones is known.
+#[inline]
+pub(crate) fn sum_within(cells: &[u16], low: u16, high: u16) -> Option<u32> {
+    if low > high {
+        return None;
+    }
+    let both = |half: u16| u32::from(half).wrapping_mul(0x0001_0001);
+    let (lows, highs) = (both(low), both(high));
+    let (mut outside, mut words, mut upper) = (0_u32, 0_u32, 0_u32);
+    let (pairs, odd) = cells.as_chunks::<2>();
+    for [first, second] in pairs {
+        let word = u32::from(*first) | u32::from(*second) << 16;
+        outside |= word.wrapping_sub(lows) | highs.wrapping_sub(word);
+        words = words.wrapping_add(word);
+        upper = upper.wrapping_add(word >> 16);
+    }
+    let mut sum = words.wrapping_sub(upper << 16).wrapping_add(upper);
+    if let [last] = odd {
+        let word = both(*last);
+        outside |= word.wrapping_sub(lows) | highs.wrapping_sub(word);
+        sum = sum.wrapping_add(u32::from(*last));
+    }
+    (outside & 0x8000_8000 == 0).then_some(sum)
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test")]
+mod tests {
+    use super::sum_within;
+
+    /// Against the plain way, at and around the ends, in both halves, for even and odd counts.
+    #[test]
+    fn two_cells_a_word_say_the_same_as_one_by_one() {
+        let bands = [(29_500_u16, 41_500_u16), (0, 0x7fff), (0x8000, 0xffff), (1, 1), (0x7ffe, 0x8001), (40_000, 30_000)];
+        for (low, high) in bands {
+            let values = [
+                0, 1, 2, 0x7ffd, 0x7ffe, 0x7fff, 0x8000, 0x8001, 0x8002, 0xfffe, 0xffff, 29_499, 29_500, 41_500, 41_501,
+            ]
+            .into_iter()
+            .chain([low, high, low.wrapping_sub(1), high.wrapping_add(1)]);
+            for odd in values.clone() {
+                for even in values.clone() {
+                    for cells in [&[even, odd][..], &[odd, even, low], &[low, high, even, odd], &[high, low, odd]] {
+                        let within = low <= high && cells.iter().all(|cell| (low..=high).contains(cell));
+                        let sum = cells.iter().map(|cell| u32::from(*cell)).sum();
+                        assert_eq!(sum_within(cells, low, high), within.then_some(sum), "{cells:?} in {low}..={high}");
+                    }
+                }
+            }
+        }
+    }
+}

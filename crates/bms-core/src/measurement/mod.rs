@@ -20,7 +20,7 @@ pub use sample::{
 };
 pub(crate) use sample::{bit, from_tenths};
 pub use scan::CellScan;
-pub(crate) use scan::{Extremes, sum_within};
+pub(crate) use scan::{Band, Extremes, Tenths};
 pub(crate) use temperatures::{BatteryRange, COLDEST_PLAUSIBLE, TemperatureBank, WARMEST_PLAUSIBLE};
 pub(crate) use wires::WireEstimator;
 
@@ -63,11 +63,6 @@ pub(crate) struct Measurement<const N: usize> {
     /// What of this step lies outside the window in which nothing can trip.
     pub outside: Outside,
 }
-
-/// Tenths of a millivolt, placed so that two cells are read as one word.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(4))]
-pub(crate) struct Tenths<const N: usize>(pub [u16; N]);
 
 /// The groups of this step that want a closer look: they lie outside the window, or are not complete.
 #[derive(Clone, Copy, Debug, Default)]
@@ -186,7 +181,7 @@ impl<const N: usize> Measurement<N> {
 
     /// A scan. Nearly always all cells lie within the window, and then only their sum is needed.
     fn take_cells(&mut self, age: u32, value: &Cells<N>, limits: &Limits<'_>) {
-        self.tenths.0 = value.tenths;
+        self.tenths = value.tenths;
         self.valid = value.valid;
         self.count = value.count;
         self.scanned = true;
@@ -197,7 +192,7 @@ impl<const N: usize> Measurement<N> {
         let wanted = mask(count);
         if usize::from(count) <= N && self.valid & wanted == wanted {
             self.channels.measured(Channel::Cells, age);
-            if let Some(sum) = limits.window.sum_of_cells_within(self.cells_of(count))
+            if let Some(sum) = limits.window.cells_now.sum_within(&self.tenths, count)
                 && self.count == count
             {
                 self.open_wires.nothing_found();
@@ -233,9 +228,10 @@ impl<const N: usize> Measurement<N> {
         }
     }
 
-    /// Looks up the lowest and the highest cell of a scan that was within the window. Needed before anything else than the
+    /// Looks up the lowest and the highest of readings that were within the window. Needed before anything else than the
     /// protection reads them.
     pub(crate) fn complete_extremes(&mut self, config: &ValidConfig) {
+        self.temperatures.complete_range();
         if self.extremes_due {
             self.extremes_due = false;
             self.extremes = Extremes::of(self.cells_of(config.cell_count()), self.valid);

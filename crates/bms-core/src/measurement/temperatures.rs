@@ -31,6 +31,9 @@ pub(crate) struct TemperatureBank {
     gathered: u8,
     /// A group arrived in this step.
     pub fresh: bool,
+    range: BatteryRange,
+    /// The range is that of an earlier group.
+    range_due: bool,
 }
 
 /// The warmest and the coldest of the battery's sensors with a good newest reading.
@@ -72,17 +75,29 @@ impl TemperatureBank {
             index = index.saturating_add(1);
             rest = tail;
         }
-        Self { tenths: [0; SENSORS], fitted, valid: 0, expected, beyond: 0, gathered: 0, fresh: false }
+        Self {
+            tenths: [0; SENSORS],
+            fitted,
+            valid: 0,
+            expected,
+            beyond: 0,
+            gathered: 0,
+            fresh: false,
+            range: NO_RANGE,
+            range_due: false,
+        }
     }
     /// No sensor delivers.
     #[cold]
     pub(crate) fn fail(&mut self) {
         self.valid = 0;
         self.beyond = 0;
+        self.range_due = true;
     }
     /// Takes a group; `true` if all went well: every expected sensor delivered, nothing else did, all within the window.
     pub(crate) fn take(&mut self, group: &Temperatures, window: &Window) -> bool {
         self.fresh = true;
+        self.range_due = true;
         let (mut within, mut outside) = (0_u8, 0_u8);
         let mut bit = 1_u8;
         for (reading, slot) in group.battery.iter().zip(&mut self.tenths) {
@@ -187,9 +202,18 @@ impl TemperatureBank {
         (self.valid | self.beyond & self.expected) & !MOS_BIT != 0
             && self.valid & self.expected & !MOS_BIT == self.expected & !MOS_BIT
     }
-    /// The battery's sensors together.
+    /// The battery's sensors together; see [`TemperatureBank::complete_range`].
+    pub(crate) const fn battery(&self) -> &BatteryRange {
+        &self.range
+    }
+    /// Looks up the warmest and the coldest sensor. Needed before anything reads them; the protection can do without while
+    /// all lie within the window.
     #[inline(never)]
-    pub(crate) fn battery(&self) -> BatteryRange {
+    pub(crate) fn complete_range(&mut self) {
+        if !self.range_due {
+            return;
+        }
+        self.range_due = false;
         let mut range = NO_RANGE;
         for (number, tenths) in (0..=u8::MAX).zip(self.tenths.iter().take(BATTERY_SENSORS)) {
             if (self.valid | self.beyond & self.expected) & sensor_bit(usize::from(number)) == 0 {
@@ -207,7 +231,7 @@ impl TemperatureBank {
             }
         }
         range.complete = self.battery_complete();
-        range
+        self.range = range;
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Circumstances<'a, const N: usize> {
     pub facts: AlarmSet,
     /// The worst sense wire that is known: mΩ and number.
     pub worst_wire: Option<(u16, u8)>,
-    pub battery: BatteryRange,
+    pub battery: &'a BatteryRange,
 }
 
 impl<const N: usize> Circumstances<'_, N> {

@@ -11,7 +11,7 @@ use super::alarm::{Alarm, AlarmSet};
 use super::rows::{ROWS, Signal};
 use super::signals::Circumstances;
 use crate::config::{ParameterId as P, ValidConfig};
-use crate::measurement::{COLDEST_PLAUSIBLE, Channel, NEAR_ZERO, WARMEST_PLAUSIBLE, sum_within};
+use crate::measurement::{Band, COLDEST_PLAUSIBLE, Channel, NEAR_ZERO, WARMEST_PLAUSIBLE};
 use crate::units::{Current, Temperature, Voltage};
 
 /// The rows that watch certain signals.
@@ -33,26 +33,19 @@ macro_rules! watching {
     }};
 }
 
-/// From `low` to `high`; both ends belong to it. The other way round it is empty.
-#[derive(Clone, Copy, Debug)]
-struct Band<T> {
-    low: T,
-    high: T,
-}
-
 /// Bounds within which no row is violated; they belong to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
-    /// In tenths of a millivolt.
-    cells: Band<u16>,
+    /// Lowest and highest, in tenths of a millivolt.
+    cells: (u16, u16),
     cell_spread: u16,
     /// Around the cells as they were last.
-    cells_now: Band<u16>,
-    /// In tenths of a degree.
-    battery: Band<i16>,
+    pub cells_now: Band,
+    /// Coldest and warmest, in tenths of a degree.
+    battery: (i16, i16),
     battery_spread: i16,
     /// Around the sensors as they were last.
-    battery_now: Band<i16>,
+    battery_now: (i16, i16),
     mos: i16,
     /// In mA, both positive.
     charge: i32,
@@ -68,18 +61,16 @@ pub(crate) struct Window {
 
 /// Currents and voltages beyond this are beyond every window; so sums of two stay within 32 bits.
 const WIDEST: i32 = (1 << 30) - 1;
-/// Halves of a word may be this far apart for [`sum_within`].
-const WIDEST_BAND: u16 = 0x7fff;
 
 impl Window {
     pub(crate) const fn of(config: &ValidConfig) -> Self {
         let mut window = Self {
-            cells: Band { low: NEAR_ZERO as u16, high: u16::MAX },
-            cell_spread: WIDEST_BAND,
-            cells_now: Band { low: u16::MAX, high: 0 },
-            battery: Band { low: COLDEST_PLAUSIBLE as i16, high: WARMEST_PLAUSIBLE as i16 },
+            cells: (NEAR_ZERO as u16, u16::MAX),
+            cell_spread: u16::MAX,
+            cells_now: Band::EMPTY,
+            battery: (COLDEST_PLAUSIBLE as i16, WARMEST_PLAUSIBLE as i16),
             battery_spread: i16::MAX,
-            battery_now: Band { low: i16::MAX, high: i16::MIN },
+            battery_now: (i16::MAX, i16::MIN),
             mos: WARMEST_PLAUSIBLE as i16,
             charge: WIDEST,
             discharge: WIDEST,
@@ -104,16 +95,16 @@ impl Window {
         match signal {
             Signal::LowestCell | Signal::ShutdownCell | Signal::ConfirmedLowestCell => {
                 let low = (safe.saturating_add(99) / 100) as u16;
-                if low > self.cells.low {
-                    self.cells.low = low;
+                if low > self.cells.0 {
+                    self.cells.0 = low;
                 }
             }
-            Signal::HighestCell | Signal::ConfirmedHighestCell => lower_u16(&mut self.cells.high, safe / 100),
+            Signal::HighestCell | Signal::ConfirmedHighestCell => lower_u16(&mut self.cells.1, safe / 100),
             Signal::CellSpread => lower_u16(&mut self.cell_spread, safe / 100),
-            Signal::WarmestBattery => lower_i16(&mut self.battery.high, safe),
+            Signal::WarmestBattery => lower_i16(&mut self.battery.1, safe),
             Signal::ColdestBattery => {
-                if safe > self.battery.low as i32 {
-                    self.battery.low = safe as i16;
+                if safe > self.battery.0 as i32 {
+                    self.battery.0 = safe as i16;
                 }
             }
             Signal::BatterySpread => lower_i16(&mut self.battery_spread, safe),
@@ -142,13 +133,9 @@ impl Window {
         }
     }
 
-    /// The sum of the cells in tenths of a millivolt, if all lie in the band around where they were.
-    pub(crate) fn sum_of_cells_within(&self, cells: &[u16]) -> Option<u32> {
-        sum_within(cells, self.cells_now.low, self.cells_now.high)
-    }
     pub(crate) fn holds_battery(&self, temperature: Temperature) -> bool {
         let tenths = temperature.as_tenths();
-        tenths >= i32::from(self.battery_now.low) && tenths <= i32::from(self.battery_now.high)
+        tenths >= i32::from(self.battery_now.0) && tenths <= i32::from(self.battery_now.1)
     }
     pub(crate) fn holds_mos(&self, temperature: Temperature) -> bool {
         let tenths = temperature.as_tenths();
@@ -192,21 +179,17 @@ impl Window {
             let extremes = &measured.extremes;
             let spread = extremes.highest.saturating_sub(extremes.lowest);
             look(
-                extremes.lowest < self.cells.low,
+                extremes.lowest < self.cells.0,
                 watching!(Signal::LowestCell | Signal::ShutdownCell | Signal::ConfirmedLowestCell),
             );
             look(
-                extremes.highest > self.cells.high,
+                extremes.highest > self.cells.1,
                 watching!(Signal::HighestCell | Signal::ShutdownCell | Signal::ConfirmedHighestCell),
             );
             look(spread > self.cell_spread, watching!(Signal::CellSpread));
             look(self.sum_watched, watching!(Signal::SumOfCells));
-            if !self.sum_watched && spread <= self.cell_spread {
-                let slack = (self.cell_spread.min(WIDEST_BAND).saturating_sub(spread)) / 2;
-                self.cells_now = Band {
-                    low: extremes.lowest.saturating_sub(slack).max(self.cells.low),
-                    high: extremes.highest.saturating_add(slack).min(self.cells.high),
-                };
+            if !self.sum_watched {
+                self.cells_now = Band::around(extremes.lowest, extremes.highest, self.cells, self.cell_spread);
             }
         }
         look(channels.fresh(Channel::Cells) && measured.stack_differs(seen.config), watching!(Signal::StackExcess));
@@ -221,29 +204,26 @@ impl Window {
             watching!(Signal::ChargeThroughOpenSwitch | Signal::DischargeThroughOpenSwitch),
         );
         if measured.outside.temperatures {
-            let range = &seen.battery;
+            let range = seen.battery;
             let (coldest, warmest) = (range.coldest.as_tenths(), range.warmest.as_tenths());
             let spread = warmest.saturating_sub(coldest);
-            look(range.any && warmest > i32::from(self.battery.high), watching!(Signal::WarmestBattery));
-            look(range.any && coldest < i32::from(self.battery.low), watching!(Signal::ColdestBattery));
+            look(range.any && warmest > i32::from(self.battery.1), watching!(Signal::WarmestBattery));
+            look(range.any && coldest < i32::from(self.battery.0), watching!(Signal::ColdestBattery));
             look(range.any && spread > i32::from(self.battery_spread), watching!(Signal::BatterySpread));
             look(measured.temperatures.mos().as_tenths() > i32::from(self.mos), watching!(Signal::Mos));
             if range.any && spread <= i32::from(self.battery_spread) {
                 let slack = i32::from(self.battery_spread).saturating_sub(spread) / 2;
-                let (low, high) = (i32::from(self.battery.low), i32::from(self.battery.high));
+                let (low, high) = (i32::from(self.battery.0), i32::from(self.battery.1));
                 // Within the bounds, so within 16 bits.
-                self.battery_now = Band {
-                    low: coldest.saturating_sub(slack).max(low).min(high) as i16,
-                    high: warmest.saturating_add(slack).min(high).max(low) as i16,
-                };
+                self.battery_now = (
+                    coldest.saturating_sub(slack).max(low).min(high) as i16,
+                    warmest.saturating_add(slack).min(high).max(low) as i16,
+                );
             }
         }
         look(!self.holds_wire(seen.worst_wire), watching!(Signal::WorstWire));
         let drop = measured.terminal_over_stack();
-        look(
-            both_closed && drop.is_some_and(|over| !self.holds_drop(over)),
-            watching!(Signal::SwitchDrop),
-        );
+        look(both_closed && drop.is_some_and(|over| !self.holds_drop(over)), watching!(Signal::SwitchDrop));
         found
     }
 }

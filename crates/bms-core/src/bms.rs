@@ -65,25 +65,40 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
 
 /// What was asked or noticed between two steps.
 #[derive(Clone, Copy, Debug, Default)]
-struct Flags {
-    emergency: bool,
-    shutdown_requested: bool,
-    /// A request or a change came since the last step: nothing closes in the next one (N07).
-    changed: bool,
-    /// Everything starts anew: what was closed counts as open (N07).
-    restarted: bool,
-    output_failed: bool,
-    /// The last step was late, or time went back.
-    untimely: bool,
-    time_went_back: bool,
-    limits_corrupt: bool,
-    link_connected: bool,
-}
+struct Flags(u16);
 
 impl Flags {
-    /// Whether one is set that an alarm stands for.
-    const fn any_fact(&self) -> bool {
-        self.emergency | self.output_failed | self.untimely | self.time_went_back | self.limits_corrupt
+    const EMERGENCY: u16 = 1;
+    const SHUTDOWN_REQUESTED: u16 = 1 << 1;
+    /// A request or a change came since the last step: nothing closes in the next one (N07).
+    const CHANGED: u16 = 1 << 2;
+    /// Everything starts anew: what was closed counts as open (N07).
+    const RESTARTED: u16 = 1 << 3;
+    const OUTPUT_FAILED: u16 = 1 << 4;
+    /// The last step was late, or time went back.
+    const UNTIMELY: u16 = 1 << 5;
+    const TIME_WENT_BACK: u16 = 1 << 6;
+    const LIMITS_CORRUPT: u16 = 1 << 7;
+    const LINK_CONNECTED: u16 = 1 << 8;
+    /// Those that an alarm stands for.
+    const FACTS: u16 =
+        Self::EMERGENCY | Self::OUTPUT_FAILED | Self::UNTIMELY | Self::TIME_WENT_BACK | Self::LIMITS_CORRUPT;
+
+    const fn has(self, any: u16) -> bool {
+        self.0 & any != 0
+    }
+    const fn insert(&mut self, flags: u16) {
+        self.0 |= flags;
+    }
+    const fn remove(&mut self, flags: u16) {
+        self.0 &= !flags;
+    }
+    const fn set(&mut self, flag: u16, on: bool) {
+        if on {
+            self.insert(flag);
+        } else {
+            self.remove(flag);
+        }
     }
 }
 
@@ -150,17 +165,7 @@ impl<const N: usize, E, S> Bms<N, E, S> {
             chemistry: ChemistryWatch { scans: 0, implausible: 0 },
             previous_inputs: SeenInputs { charger: false, load: false },
             beep: Beep::Awake,
-            flags: Flags {
-                emergency: false,
-                shutdown_requested: false,
-                changed: false,
-                restarted: false,
-                output_failed: false,
-                untimely: false,
-                time_went_back: false,
-                limits_corrupt: false,
-                link_connected: false,
-            },
+            flags: Flags(0),
             config,
         }
     }
@@ -188,7 +193,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             Stored::Nothing => {}
             Stored::Snapshot(snapshot) => {
                 self.protection.raise(snapshot.alarms.minus(MOMENTARY));
-                self.flags.emergency = snapshot.alarms.contains(Alarm::EmergencyStop);
+                self.flags.set(Flags::EMERGENCY, snapshot.alarms.contains(Alarm::EmergencyStop));
                 self.retries = snapshot.retries;
                 self.run_time = snapshot.run_time_seconds.saturating_mul(1_000);
                 self.switches = snapshot.switches;
@@ -221,10 +226,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.live(now, elapsed);
         let before = Outputs::of(&self.command);
         self.command = self.decide(now, elapsed);
-        self.flags.restarted = false;
+        self.flags.remove(Flags::RESTARTED);
         self.report_outputs(now, before);
         self.learn_from_outputs(elapsed);
-        self.flags.changed = false;
+        self.flags.remove(Flags::CHANGED);
         self.command
     }
 
@@ -239,21 +244,21 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Time since the previous step in ms; notes a late step and a clock that went back (X20).
+    #[inline(never)]
     fn pass_time(&mut self, now: Instant) -> u32 {
-        let elapsed = match self.last_step {
-            None => 0,
-            Some(last) => {
-                self.flags.time_went_back = now < last;
-                now.since(last).as_millis()
-            }
-        };
-        self.flags.untimely = elapsed > self.measurement.channels.lost(Channel::Cells) || self.flags.time_went_back;
-        if self.flags.time_went_back {
+        let last = self.last_step.replace(now).unwrap_or(now);
+        let elapsed = now.since(last).as_millis();
+        self.flags.remove(Flags::UNTIMELY | Flags::TIME_WENT_BACK);
+        if elapsed > self.measurement.channels.lost(Channel::Cells) {
+            self.flags.insert(Flags::UNTIMELY);
+        }
+        if now < last {
+            self.flags.insert(Flags::UNTIMELY | Flags::TIME_WENT_BACK);
             // Its times are from another clock.
             self.precharge.forgive();
         }
-        self.last_step = Some(now);
-        self.run_time = self.run_time.saturating_add(u64::from(elapsed));
+        // It would wrap after 584 million years.
+        self.run_time = self.run_time.wrapping_add(u64::from(elapsed));
         elapsed
     }
 
@@ -283,7 +288,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Nothing can be true of what [`Self::facts`] looks at; cheaper than looking.
     fn nothing_remarkable(&self) -> bool {
         let measured = &self.measurement;
-        !self.flags.any_fact()
+        !self.flags.has(Flags::FACTS)
             && !measured.inputs.short_circuit
             && !measured.inputs.self_test_failed
             && measured.temperatures.all_valid()
@@ -325,14 +330,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         add(Alarm::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS);
         add(Alarm::PrechargeFailed, self.precharge.failed());
         add(Alarm::TerminalMismatch, both_open && self.terminal_mismatch());
-        add(Alarm::LimitsCorrupt, flags.limits_corrupt);
-        add(Alarm::StepLate, flags.untimely && !flags.time_went_back);
-        add(Alarm::TimeWentBack, flags.time_went_back);
-        add(Alarm::EmergencyStop, flags.emergency);
+        add(Alarm::LimitsCorrupt, flags.has(Flags::LIMITS_CORRUPT));
+        add(Alarm::StepLate, flags.has(Flags::UNTIMELY) && !flags.has(Flags::TIME_WENT_BACK));
+        add(Alarm::TimeWentBack, flags.has(Flags::TIME_WENT_BACK));
+        add(Alarm::EmergencyStop, flags.has(Flags::EMERGENCY));
         add(Alarm::ChargeLockedOut, charge_locked);
         add(Alarm::DischargeLockedOut, discharge_locked);
         add(Alarm::HeaterIneffective, self.heating.ineffective());
-        add(Alarm::OutputFailed, flags.output_failed);
+        add(Alarm::OutputFailed, flags.has(Flags::OUTPUT_FAILED));
         facts
     }
 
@@ -378,9 +383,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     fn protect(&mut self, elapsed: u32) -> Edges {
-        self.flags.limits_corrupt |= self.guard.step(&self.config);
+        if self.guard.step(&self.config) {
+            self.flags.insert(Flags::LIMITS_CORRUPT);
+        }
         let edges = if self.is_clear() { Edges::default() } else { self.look_at_rows(elapsed) };
-        self.flags.output_failed = false;
+        self.flags.remove(Flags::OUTPUT_FAILED);
         edges
     }
 
@@ -412,7 +419,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         };
         let suspects = self.window.suspects(&seen);
         let mut edges = self.protection.step(elapsed, suspects, &seen);
-        if self.flags.changed {
+        if self.flags.has(Flags::CHANGED) {
             // A request or a change clears no alarm in its own step (N07).
             self.protection.keep(edges.cleared);
             edges.cleared = AlarmSet::EMPTY;
@@ -468,18 +475,19 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let signs = Signs {
             elapsed,
             complete: self.all_usable() && self.chemistry_settled(),
-            shut_down: self.flags.shutdown_requested || self.protection.inhibits(Inhibit::POWER, &self.config),
+            shut_down: self.flags.has(Flags::SHUTDOWN_REQUESTED)
+                || self.protection.inhibits(Inhibit::POWER, &self.config),
             wake: lifted || inputs.activation || inputs.reverse_wake || inputs.charger == Some(true),
         };
         match self.lifecycle.step(&signs) {
             Some(Change::Started) => self.events.push(now, EventKind::Started),
             Some(Change::ShuttingDown) => self.events.push(now, EventKind::ShuttingDown),
             Some(Change::Anew) => {
-                if self.flags.shutdown_requested {
+                if self.flags.has(Flags::SHUTDOWN_REQUESTED) {
                     // A commanded shutdown and wake clears the trip counts (D10).
                     self.retries = Retries::new();
                 }
-                self.flags.shutdown_requested = false;
+                self.flags.remove(Flags::SHUTDOWN_REQUESTED);
                 self.protection.clear(AlarmSet::EMPTY.with(Alarm::AutoShutdown));
                 self.start_anew();
                 self.beep = Beep::Awake;
@@ -491,7 +499,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Everything open until the next complete valid sample (D32).
     fn start_anew(&mut self) {
         self.lifecycle.restart();
-        self.flags.restarted = true;
+        self.flags.insert(Flags::RESTARTED);
         self.measurement = Measurement::for_start(&self.config);
         self.wires = WireEstimator::new();
         self.chemistry = ChemistryWatch::default();
@@ -542,7 +550,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// The result of applying the last command; a failed write is an input to the next step.
     pub fn output_result(&mut self, result: Result<(), ErrorKind>) {
-        self.flags.output_failed = result.is_err();
+        self.flags.set(Flags::OUTPUT_FAILED, result.is_err());
     }
     /// When the next step must come at the latest: two sample periods after the last one. A driver that has no sample by
     /// then steps with [`Input::Lost`].
@@ -555,11 +563,13 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// watchdog be fed.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        !self.flags.untimely && !self.flags.limits_corrupt && !self.measurement.inputs.self_test_failed
+        !self.flags.has(Flags::UNTIMELY)
+            && !self.flags.has(Flags::LIMITS_CORRUPT)
+            && !self.measurement.inputs.self_test_failed
     }
     /// Tells whether a wireless link is connected, for its LED (I04).
     pub fn set_link_connected(&mut self, connected: bool) {
-        self.flags.link_connected = connected;
+        self.flags.set(Flags::LINK_CONNECTED, connected);
     }
     /// The oldest event that was not fetched yet.
     pub fn poll_event(&mut self) -> Option<Event> {

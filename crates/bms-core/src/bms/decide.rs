@@ -1,6 +1,6 @@
 //! Arbitration: alarms, switches of the user, measurements → the absolute command.
 
-use super::Bms;
+use super::{Bms, Flags};
 use crate::balancing::{Plan, Rules, Situation, Strategy};
 use crate::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode, Switch};
 use crate::config::{ParameterId as P, Topology};
@@ -46,14 +46,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let charge_side = Side {
             what: Inhibit::CHARGE,
             wanted: self.switches.charge,
-            closed_before: self.command.charge.is_closed() && !self.flags.restarted,
+            closed_before: self.command.charge.is_closed() && !self.flags.has(Flags::RESTARTED),
             bypassable: CHARGE_ONLY,
             through_diode: Current::ZERO.minus(current),
         };
         let discharge_side = Side {
             what: Inhibit::DISCHARGE,
             wanted: self.switches.discharge,
-            closed_before: self.command.discharge.is_closed() && !self.flags.restarted,
+            closed_before: self.command.discharge.is_closed() && !self.flags.has(Flags::RESTARTED),
             bypassable: DISCHARGE_ONLY,
             through_diode: current,
         };
@@ -92,7 +92,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     fn link_led(&self) -> LinkLed {
-        if self.flags.link_connected { LinkLed::Steady } else { LinkLed::Flashing }
+        if self.flags.has(Flags::LINK_CONNECTED) { LinkLed::Steady } else { LinkLed::Flashing }
     }
 
     fn take_beep(&mut self) -> Beep {
@@ -102,7 +102,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Whether anything may close in this step: it brought a complete scan of the cells, lacks no required reading, and
     /// follows no request or change (N07).
     fn closable(&self) -> bool {
-        self.measurement.channels.fresh(Channel::Cells) && self.all_usable() && !self.flags.changed
+        self.measurement.channels.fresh(Channel::Cells) && self.all_usable() && !self.flags.has(Flags::CHANGED)
     }
 
     /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no
@@ -243,7 +243,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             && (limit == Current::ZERO || measured.milliamps.magnitude() <= limit)
             // A raw violation stops the transfer while its delay keeps running (D04).
             && self.protection.pending().common(raw).is_empty()
-            && (!was_idle || !self.flags.changed)
+            && (!was_idle || !self.flags.has(Flags::CHANGED))
     }
 
     /// Quiet by the balancer's own word, or because it has been off for long enough (D04).

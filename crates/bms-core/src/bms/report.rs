@@ -1,6 +1,6 @@
 //! What the core tells of itself: status, snapshot, reasons.
 
-use super::Bms;
+use super::{Bms, Flags};
 use crate::balancing::Strategy;
 use crate::estimation::Estimator;
 use crate::measurement::{BATTERY_SENSORS, Channel, Channels, Reading};
@@ -17,12 +17,15 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         // A commanded shutdown and wake clears lock-outs (D10).
         const LOCKED: AlarmSet = AlarmSet::of(&[Alarm::ChargeLockedOut, Alarm::DischargeLockedOut]);
         let mut active = self.protection.active();
-        if self.flags.emergency {
+        if self.flags.has(Flags::EMERGENCY) {
             // Also one that was asked for since the last step (X21).
             active = active.with(Alarm::EmergencyStop);
         }
-        let (alarms, retries) =
-            if self.flags.shutdown_requested { (active.minus(LOCKED), Retries::new()) } else { (active, self.retries) };
+        let (alarms, retries) = if self.flags.has(Flags::SHUTDOWN_REQUESTED) {
+            (active.minus(LOCKED), Retries::new())
+        } else {
+            (active, self.retries)
+        };
         Snapshot {
             alarms,
             retries,

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Bms;
+use super::{Bms, Flags};
 use crate::balancing::Strategy;
 use crate::command::Beep;
 use crate::config::{Config, PARAMETERS, ParameterId, Scope, ValidConfig, Violation, Violations};
@@ -104,9 +104,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 self.heating.forgive();
             }
             Request::ClearPermanent => self.clear_permanent()?,
-            Request::EmergencyStop => self.flags.emergency = true,
-            Request::ResetEmergencyStop => self.flags.emergency = false,
-            Request::Shutdown => self.flags.shutdown_requested = true,
+            Request::EmergencyStop => self.flags.insert(Flags::EMERGENCY),
+            Request::ResetEmergencyStop => self.flags.remove(Flags::EMERGENCY),
+            Request::Shutdown => self.flags.insert(Flags::SHUTDOWN_REQUESTED),
             Request::CalibrateVoltage(truth) => {
                 let config = self.calibrated_voltage(truth).map_err(Refusal::Calibration)?;
                 self.adopt_checked(config)?;
@@ -117,7 +117,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             }
             Request::RestoreFactorySettings => self.adopt_checked(self.config.to_config().with_factory_settings())?,
         }
-        self.flags.changed = true;
+        self.flags.insert(Flags::CHANGED);
         Ok(())
     }
 
@@ -218,7 +218,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             self.start_anew();
         }
         self.beep = Beep::Accepted;
-        self.flags.changed = true;
+        self.flags.insert(Flags::CHANGED);
         Ok(())
     }
 }

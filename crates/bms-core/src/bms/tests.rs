@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::Bms;
-use crate::config::{Config, Model, ValidConfig};
+use crate::config::{BoardDefinition, Chemistry, Config, Model, SensorPolicy, Topology, ValidConfig};
 use crate::measurement::{Cells, Group, Input, Inputs, Reading, Sample, Temperatures};
 use crate::port::ErrorKind;
 use crate::protection::{Alarm, AlarmSet};
@@ -128,5 +128,29 @@ fn a_flipped_bit_in_a_limit_opens_everything() {
             assert!(bms.alarms().contains(Alarm::LimitsCorrupt), "word {word} bit {bit}");
             assert!(!bms.is_healthy());
         }
+    }
+}
+
+/// X20: chemistry, model and board are checked as the limits are.
+#[test]
+fn a_changed_board_opens_everything() {
+    type Change = fn(&mut Chemistry, &mut Option<Model>, &mut BoardDefinition);
+    let changes: [Change; 8] = [
+        |chemistry, _, _| *chemistry = Chemistry::LiIon,
+        |_, model, _| *model = None,
+        |_, model, _| *model = Some(Model::B1a8s20p),
+        |_, _, board| board.topology = Topology::Contactors,
+        |_, _, board| board.sensors[0] = SensorPolicy::NotFitted,
+        |_, _, board| board.sensors[4] = SensorPolicy::Optional,
+        |_, _, board| board.last_resort = true,
+        |_, _, board| board.stack_voltage = false,
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut bms = Bms::<8>::with_capacity(PACK);
+        bms.config.replace(change);
+        for step in 1..=11 {
+            bms.step(Instant::from_millis(step * 100), Input::Tick);
+        }
+        assert!(bms.alarms().contains(Alarm::LimitsCorrupt), "change {number}");
     }
 }

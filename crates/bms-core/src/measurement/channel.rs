@@ -23,31 +23,38 @@ pub(crate) enum Channel {
 impl Channel {
     const COUNT: usize = 5;
 
-    const fn bit(self) -> u8 {
-        1_u8.wrapping_shl(self as u32)
+    /// The channel's bit in one of the sets.
+    const fn of(self, set: u32) -> u32 {
+        set.wrapping_shl(self as u32)
     }
 }
 
 /// Ages saturate here (12 days), far beyond every limit and far from the clock's wrap.
 const LONGEST: u32 = 1 << 30;
 
+/// Sets of channels, a byte each, in one word. A good measurement came in this step.
+const FRESH: u32 = 1;
+/// A failure, or a worthless measurement, came in this step.
+const FAILED: u32 = 1 << 8;
+/// The newest measurement was good; it may be old.
+const GOOD: u32 = 1 << 16;
+/// There was a good measurement.
+const KNOWN: u32 = 1 << 24;
+/// What does not end with the step.
+const LASTING: u32 = 0xffff_0000;
+
 /// The trust in all channels.
 #[derive(Clone, Debug)]
 pub(crate) struct Channels {
+    /// The time of this step.
+    now: Instant,
     /// In ms; wraps, so only differences mean anything.
     clock: u32,
     /// When the newest good measurement was taken; before the first one, when measuring began.
     good_at: [u32; Channel::COUNT],
     /// When the newest measurement of any quality was taken.
     seen_at: [u32; Channel::COUNT],
-    /// A good measurement came in this step; a bit a channel, as in the following.
-    fresh: u8,
-    /// A failure, or a worthless measurement, came in this step.
-    failed: u8,
-    /// The newest measurement was good; it may be old.
-    good: u8,
-    /// There was a good measurement.
-    known: u8,
+    sets: u32,
     /// Age at which cells, current and voltages are lost, in ms.
     lost: u32,
     /// The same for temperatures.
@@ -57,13 +64,11 @@ pub(crate) struct Channels {
 impl Channels {
     pub(crate) const fn new(config: &ValidConfig) -> Self {
         Self {
+            now: Instant::ZERO,
             clock: 0,
             good_at: [0; Channel::COUNT],
             seen_at: [0_u32.wrapping_sub(LONGEST); Channel::COUNT],
-            fresh: 0,
-            failed: 0,
-            good: 0,
-            known: 0,
+            sets: 0,
             lost: lost_time(config),
             temperatures_lost: config.duration(P::TemperatureLostTime).as_millis(),
         }
@@ -75,17 +80,18 @@ impl Channels {
         self.temperatures_lost = temperatures_lost;
     }
     /// Time passes; nothing is new yet.
-    pub(crate) fn advance(&mut self, elapsed: u32) {
+    pub(crate) fn advance(&mut self, now: Instant, elapsed: u32) {
+        self.now = now;
         let before = self.clock;
         self.clock = before.wrapping_add(if elapsed < LONGEST { elapsed } else { LONGEST });
-        self.fresh = 0;
-        self.failed = 0;
+        self.sets &= LASTING;
         if before ^ self.clock >= LONGEST {
             self.saturate();
         }
     }
     /// Keeps old ages away from the clock's wrap; needed every 12 days.
     #[cold]
+    #[inline(never)]
     fn saturate(&mut self) {
         for stamp in self.good_at.iter_mut().chain(&mut self.seen_at) {
             if self.clock.wrapping_sub(*stamp) > LONGEST {
@@ -93,57 +99,53 @@ impl Channels {
             }
         }
     }
-    /// The age of a measurement taken `at`, if it is newer than the last one. One from the future is a failure: the
-    /// time stamps cannot be trusted.
-    fn newer(&mut self, channel: Channel, now: Instant, at: Instant) -> Option<u32> {
-        let age = now.as_millis().wrapping_sub(at.as_millis());
-        if age > u64::from(u32::MAX) {
-            // From the future, or as old as can be and newer than nothing.
-            if at > now {
-                self.fail(channel);
-            }
-            return None;
-        }
-        let age = age as u32;
-        (age < self.seen(channel)).then_some(age)
-    }
-    /// What a group brings, with its age, if that is new; notes a failure.
-    pub(crate) fn arrival<'a, T>(
-        &mut self,
-        channel: Channel,
-        now: Instant,
-        group: &'a Group<T>,
-    ) -> Option<(u32, &'a T)> {
+    /// What a group brings, if that is new; notes a failure.
+    #[inline(always)]
+    pub(crate) fn arrival<'a, T>(&mut self, channel: Channel, group: &'a Group<T>) -> Option<&'a T> {
         match group {
             Group::NotMeasured => None,
             Group::Failed => {
                 self.fail(channel);
                 None
             }
-            Group::Measured { at, value } => self.newer(channel, now, *at).map(|age| (age, value)),
+            Group::Measured { at, value } => self.newer(channel, at).then_some(value),
         }
     }
-    /// A good measurement arrived.
-    pub(crate) fn measured(&mut self, channel: Channel, age: u32) {
-        self.arrived(channel, age);
-        self.complete(channel, age);
-        self.fresh |= channel.bit();
+    /// Whether a measurement taken `at` is newer than the last one; takes its age. One from the future is a failure: the
+    /// time stamps cannot be trusted.
+    #[inline(never)]
+    fn newer(&mut self, channel: Channel, at: &Instant) -> bool {
+        let age = self.now.as_millis().wrapping_sub(at.as_millis());
+        if age > u64::from(u32::MAX) {
+            // From the future, or as old as can be and newer than nothing.
+            if *at > self.now {
+                self.fail(channel);
+            }
+            return false;
+        }
+        let age = age as u32;
+        let newer = age < self.seen(channel);
+        if newer {
+            set(&mut self.seen_at, channel, self.clock.wrapping_sub(age));
+        }
+        newer
     }
-    /// A measurement of any quality arrived.
-    pub(crate) fn arrived(&mut self, channel: Channel, age: u32) {
-        set(&mut self.seen_at, channel, self.clock.wrapping_sub(age));
+    /// What arrived is good.
+    pub(crate) fn measured(&mut self, channel: Channel) {
+        self.complete(channel);
+        self.sets |= channel.of(FRESH);
     }
-    /// All that belongs to it has been good at this age.
-    pub(crate) fn complete(&mut self, channel: Channel, age: u32) {
-        set(&mut self.good_at, channel, self.clock.wrapping_sub(age));
-        self.good |= channel.bit();
-        self.known |= channel.bit();
+    /// With what arrived, all that belongs to the channel has been good.
+    pub(crate) fn complete(&mut self, channel: Channel) {
+        let at = get(&self.seen_at, channel);
+        set(&mut self.good_at, channel, at);
+        self.sets |= channel.of(GOOD | KNOWN);
     }
     /// The channel should have delivered and did not.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn fail(&mut self, channel: Channel) {
-        self.failed |= channel.bit();
-        self.fresh &= !channel.bit();
-        self.good &= !channel.bit();
+        self.sets = self.sets & !channel.of(FRESH | GOOD) | channel.of(FAILED);
     }
     /// Time since the newest good measurement was taken, or since measuring began, in ms.
     pub(crate) fn age(&self, channel: Channel) -> u32 {
@@ -155,19 +157,19 @@ impl Channels {
     }
     /// A good measurement is new in this step.
     pub(crate) const fn fresh(&self, channel: Channel) -> bool {
-        self.fresh & channel.bit() != 0
+        self.sets & channel.of(FRESH) != 0
     }
     /// A failure, or a worthless measurement, came in this step.
     pub(crate) const fn failed(&self, channel: Channel) -> bool {
-        self.failed & channel.bit() != 0
+        self.sets & channel.of(FAILED) != 0
     }
     /// There was a good measurement.
     pub(crate) const fn known(&self, channel: Channel) -> bool {
-        self.known & channel.bit() != 0
+        self.sets & channel.of(KNOWN) != 0
     }
     /// The newest measurement was good; it may be old.
     pub(crate) const fn good(&self, channel: Channel) -> bool {
-        self.good & channel.bit() != 0
+        self.sets & channel.of(GOOD) != 0
     }
     /// Age at which the channel is lost, in ms (X01).
     pub(crate) const fn lost(&self, channel: Channel) -> u32 {
@@ -210,11 +212,13 @@ mod tests {
     fn an_old_measurement_stays_old_for_ever() {
         for step in [1_000_000, LONGEST / 3, LONGEST, u32::MAX] {
             let mut channels = Channels::new(&PACK);
-            channels.measured(Channel::Cells, 5);
+            channels.advance(Instant::from_millis(5), 5);
+            assert!(channels.newer(Channel::Cells, &Instant::ZERO));
+            channels.measured(Channel::Cells);
             assert!(channels.usable(Channel::Cells));
             let mut age = channels.age(Channel::Cells);
             for _ in 0..20_000 {
-                channels.advance(step);
+                channels.advance(Instant::ZERO, step);
                 let older = channels.age(Channel::Cells);
                 assert!(
                     older >= age.min(LONGEST) && channels.overdue(Channel::Cells),
@@ -229,14 +233,19 @@ mod tests {
     #[test]
     fn a_repeated_or_older_measurement_is_none() {
         let mut channels = Channels::new(&PACK);
-        let at = |milliseconds| Instant::from_millis(milliseconds);
-        assert_eq!(channels.newer(Channel::Stack, at(1 << 40), at(0)), None);
-        assert_eq!(channels.newer(Channel::Stack, at(1_000), at(900)), Some(100));
-        channels.measured(Channel::Stack, 100);
-        assert_eq!(channels.newer(Channel::Stack, at(1_000), at(900)), None);
-        assert_eq!(channels.newer(Channel::Stack, at(1_000), at(899)), None);
-        assert!(channels.good(Channel::Stack));
-        assert_eq!(channels.newer(Channel::Stack, at(1_000), at(1_001)), None);
-        assert!(!channels.good(Channel::Stack) && channels.failed(Channel::Stack));
+        let mut newer = |now, at| {
+            channels.advance(Instant::from_millis(now), 0);
+            let newer = channels.newer(Channel::Stack, &Instant::from_millis(at));
+            if newer {
+                channels.measured(Channel::Stack);
+            }
+            (newer, channels.good(Channel::Stack), channels.failed(Channel::Stack))
+        };
+        assert_eq!(newer(1 << 40, 0), (false, false, false), "as old as can be");
+        assert_eq!(newer(1_000, 900), (true, true, false));
+        assert_eq!(newer(1_000, 900), (false, true, false));
+        assert_eq!(newer(1_000, 899), (false, true, false));
+        assert_eq!(newer(1_000, 901), (true, true, false));
+        assert_eq!(newer(1_000, 1_001), (false, false, true), "from the future");
     }
 }

@@ -128,7 +128,7 @@ impl<const N: usize> Measurement<N> {
 
     /// Takes in what a step was given. `elapsed` is the time since the previous step in ms.
     pub(crate) fn take(&mut self, now: Instant, elapsed: u32, input: Input<'_, N>, limits: &Limits<'_>) {
-        self.channels.advance(elapsed);
+        self.channels.advance(now, elapsed);
         self.uncounted = self.uncounted.saturating_add(elapsed);
         self.feedback_fresh = false;
         self.scanned = false;
@@ -138,11 +138,12 @@ impl<const N: usize> Measurement<N> {
         match input {
             Input::Tick => {}
             Input::Lost(_) => self.lose(),
-            Input::Sample(sample) => self.take_sample(now, sample, limits),
+            Input::Sample(sample) => self.take_sample(sample, limits),
         }
     }
 
     #[cold]
+    #[inline(never)]
     fn lose(&mut self) {
         for channel in [Channel::Cells, Channel::Current, Channel::Stack, Channel::Terminal] {
             self.channels.fail(channel);
@@ -150,22 +151,22 @@ impl<const N: usize> Measurement<N> {
         self.temperatures.fail();
     }
 
-    fn take_sample(&mut self, now: Instant, sample: &Sample<N>, limits: &Limits<'_>) {
-        if let Some((age, value)) = self.channels.arrival(Channel::Current, now, &sample.current) {
+    fn take_sample(&mut self, sample: &Sample<N>, limits: &Limits<'_>) {
+        if let Some(value) = self.channels.arrival(Channel::Current, &sample.current) {
             self.first_current = !self.channels.known(Channel::Current);
-            self.channels.measured(Channel::Current, age);
+            self.channels.measured(Channel::Current);
             self.milliamps = limits.calibration.correct_current(*value);
             self.outside.current = !limits.window.holds_current(self.milliamps);
         }
-        if let Some((age, value)) = self.channels.arrival(Channel::Stack, now, &sample.stack) {
-            self.channels.measured(Channel::Stack, age);
+        if let Some(value) = self.channels.arrival(Channel::Stack, &sample.stack) {
+            self.channels.measured(Channel::Stack);
             self.stack_voltage = *value;
         }
-        if let Some((age, value)) = self.channels.arrival(Channel::Terminal, now, &sample.terminal) {
-            self.channels.measured(Channel::Terminal, age);
+        if let Some(value) = self.channels.arrival(Channel::Terminal, &sample.terminal) {
+            self.channels.measured(Channel::Terminal);
             self.terminal_voltage = *value;
         }
-        self.take_temperatures(now, &sample.temperatures, limits);
+        self.take_temperatures(&sample.temperatures, limits);
         if let Group::Measured { value, .. } = &sample.feedback {
             self.feedback = *value;
             self.feedback_fresh = true;
@@ -174,24 +175,24 @@ impl<const N: usize> Measurement<N> {
             self.inputs = *value;
             self.inputs_fresh = true;
         }
-        if let Some((age, value)) = self.channels.arrival(Channel::Cells, now, &sample.cells) {
-            self.take_cells(age, value, limits);
+        if let Some(value) = self.channels.arrival(Channel::Cells, &sample.cells) {
+            self.take_cells(value, limits);
         }
     }
 
     /// A scan. Nearly always all cells lie within the window, and then only their sum is needed.
-    fn take_cells(&mut self, age: u32, value: &Cells<N>, limits: &Limits<'_>) {
+    #[inline(never)]
+    fn take_cells(&mut self, value: &Cells<N>, limits: &Limits<'_>) {
         self.tenths = value.tenths;
         self.valid = value.valid;
         self.count = value.count;
         self.scanned = true;
         self.suspect = 0;
-        self.channels.arrived(Channel::Cells, age);
         limits.calibration.correct_cells(&mut self.tenths.0);
         let count = limits.config.cell_count();
         let wanted = mask(count);
         if usize::from(count) <= N && self.valid & wanted == wanted {
-            self.channels.measured(Channel::Cells, age);
+            self.channels.measured(Channel::Cells);
             if let Some(sum) = limits.window.cells_now.sum_within(&self.tenths, count)
                 && self.count == count
             {
@@ -238,13 +239,12 @@ impl<const N: usize> Measurement<N> {
         }
     }
 
-    fn take_temperatures(&mut self, now: Instant, group: &Group<Temperatures>, limits: &Limits<'_>) {
-        match self.channels.arrival(Channel::Temperatures, now, group) {
-            Some((age, value)) => {
-                self.channels.arrived(Channel::Temperatures, age);
+    fn take_temperatures(&mut self, group: &Group<Temperatures>, limits: &Limits<'_>) {
+        match self.channels.arrival(Channel::Temperatures, group) {
+            Some(value) => {
                 self.outside.temperatures = !self.temperatures.take(value, limits.window);
                 if self.temperatures.gather() {
-                    self.channels.complete(Channel::Temperatures, age);
+                    self.channels.complete(Channel::Temperatures);
                 }
             }
             None if self.channels.failed(Channel::Temperatures) => self.temperatures.fail(),

@@ -168,13 +168,15 @@ impl Band {
     ///
     /// Two cells a word, without telling them apart: in each half, `cell - low` stays below 2^`bits` only while the cell lies in
     /// the band, and then nothing was borrowed from the other half, and no half of the sum overflows.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn sum_within<const N: usize>(self, cells: &Tenths<N>, count: u8) -> Option<u32> {
         let low = u32::from(self.low);
         let lows = low.wrapping_mul(0x0001_0001);
         let (mut any, mut sums) = (0_u32, 0_u32);
         let (pairs, odd) = cells.0.get(..usize::from(count))?.as_chunks::<2>();
-        for [first, second] in pairs {
+        // By index: only so the compiler knows that every pair is an aligned word.
+        for index in 0..pairs.len() {
+            let Some([first, second]) = pairs.get(index) else { break };
             let word = u32::from(*first) | u32::from(*second) << 16;
             let above = word.wrapping_sub(lows);
             any |= above;

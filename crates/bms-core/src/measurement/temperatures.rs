@@ -89,12 +89,14 @@ impl TemperatureBank {
     }
     /// No sensor delivers.
     #[cold]
+    #[inline(never)]
     pub(crate) fn fail(&mut self) {
         self.valid = 0;
         self.beyond = 0;
         self.range_due = true;
     }
     /// Takes a group; `true` if all went well: every expected sensor delivered, nothing else did, all within the window.
+    #[inline(never)]
     pub(crate) fn take(&mut self, group: &Temperatures, window: &Window) -> bool {
         self.fresh = true;
         self.range_due = true;

@@ -275,7 +275,10 @@ pub(crate) const fn wire_limit(config: &ValidConfig) -> i32 {
     match (config.get(P::WireResistanceLimit), config.get(P::BalanceCurrent)) {
         // 0.4 V / I: 400 000 µV / mA = mΩ, times 1000; up to 400 mA that is an ohm and more.
         (0, ..=400) => ONE_OHM,
-        (0, milliamps) => (400_000 / milliamps).wrapping_mul(1_000),
+        (0, milliamps) => match 400_000_i32.checked_div(milliamps) {
+            Some(milliohms) => milliohms.wrapping_mul(1_000),
+            None => ONE_OHM,
+        },
         (limit, _) => limit,
     }
 }

@@ -379,7 +379,7 @@ impl ValidConfig {
     pub(crate) const fn kind(&self) -> u32 {
         let board = &self.0.board;
         let model = match self.0.model {
-            Some(model) => model as u32 + 1,
+            Some(model) => (model as u32).wrapping_add(1),
             None => 0,
         };
         let mut kind = model << 2 | self.0.chemistry as u32;

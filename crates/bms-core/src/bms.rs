@@ -225,7 +225,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.estimate(now, elapsed, edges);
         self.live(now, elapsed);
         let before = Outputs::of(&self.command);
-        self.command = self.decide(now, elapsed);
+        self.decide(now, elapsed);
         self.flags.remove(Flags::RESTARTED);
         self.report_outputs(now, before);
         self.learn_from_outputs(elapsed);
@@ -269,8 +269,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// X15: the first complete scans must fit the chemistry.
     fn look_at_start(&mut self) {
+        if self.chemistry.scans >= CHEMISTRY_SCANS {
+            return;
+        }
         let complete = self.measurement.channels.fresh(Channel::Cells) && self.measurement.suspect == 0;
-        if self.chemistry.scans >= CHEMISTRY_SCANS || !complete {
+        if !complete {
             return;
         }
         self.measurement.complete_extremes(&self.config);
@@ -309,6 +312,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// The alarms whose fact is true in this step.
+    #[inline(never)]
     fn facts(&self) -> AlarmSet {
         let measured = &self.measurement;
         let flags = &self.flags;
@@ -433,16 +437,25 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     fn report_alarms(&mut self, now: Instant, edges: Edges) {
         let restored = core::mem::take(&mut self.restored).common(self.protection.active());
-        for alarm in edges.raised.and(restored).iter() {
+        let raised = edges.raised.and(restored);
+        if !raised.and(edges.cleared).is_empty() {
+            self.report_changes(now, raised, edges.cleared);
+        }
+    }
+
+    #[inline(never)]
+    fn report_changes(&mut self, now: Instant, raised: AlarmSet, cleared: AlarmSet) {
+        for alarm in raised.iter() {
             let seen = self.circumstances();
             let (index, value) = (seen.place(alarm), seen.observe(alarm).value);
             self.events.push(now, EventKind::Raised { alarm, index, value });
         }
-        for alarm in edges.cleared.iter() {
+        for alarm in cleared.iter() {
             self.events.push(now, EventKind::Cleared { alarm });
         }
     }
 
+    #[inline(never)]
     fn estimate(&mut self, now: Instant, elapsed: u32, edges: Edges) {
         self.measurement.complete_extremes(&self.config);
         let interval = self.measurement.count_current();
@@ -469,6 +482,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Moves the lifecycle on.
+    #[inline(never)]
     fn live(&mut self, now: Instant, elapsed: u32) {
         let inputs = &self.measurement.inputs;
         let lifted = self.measurement.terminal_over_stack().is_some_and(|over| over > WAKE_VOLTAGE);
@@ -497,6 +511,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Everything open until the next complete valid sample (D32).
+    #[cold]
+    #[inline(never)]
     fn start_anew(&mut self) {
         self.lifecycle.restart();
         self.flags.insert(Flags::RESTARTED);
@@ -530,6 +546,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Trip counts, load and charger, wires: what follows from what was ordered and seen.
+    #[inline(never)]
     fn learn_from_outputs(&mut self, elapsed: u32) {
         let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
         let charger = self.charger_present();

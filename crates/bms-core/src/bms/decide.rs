@@ -38,7 +38,9 @@ const DISCHARGE_ONLY: AlarmSet = AlarmSet::of(&[
 ]);
 
 impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
-    pub(super) fn decide(&mut self, now: Instant, elapsed: u32) -> Command {
+    /// Makes the command anew; in place, because it is long.
+    #[inline(never)]
+    pub(super) fn decide(&mut self, now: Instant, elapsed: u32) {
         if !self.lifecycle.is_running() {
             return self.everything_off(now);
         }
@@ -61,7 +63,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let (discharge, precharge) = self.discharge(now, discharge_side);
         let heater = self.heater(now, elapsed);
         let balance = self.balance(now);
-        Command {
+        let limits = self.limits(elapsed, charge, discharge);
+        self.command = Command {
             charge: Switch::closed_if(charge),
             discharge: Switch::closed_if(discharge),
             precharge,
@@ -73,22 +76,23 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             scan: if balance.is_idle() && self.switches.balance { ScanMode::Quiet } else { ScanMode::Any },
             beep: self.take_beep(),
             link_led: self.link_led(),
-            limits: self.limits(elapsed, charge, discharge),
-        }
+            limits,
+        };
     }
 
     /// Starting, shutting down, off.
-    fn everything_off(&mut self, now: Instant) -> Command {
+    #[inline(never)]
+    fn everything_off(&mut self, now: Instant) {
         self.strategy.stop(now);
         self.precharge.step(now, false, None);
         self.heating.forgive();
-        Command {
+        self.command = Command {
             power: if self.lifecycle.state() == State::Off { Power::Release } else { Power::Hold },
             clear_latch: self.clear_latch(),
             last_resort: Switch::closed_if(self.last_resort()),
             beep: self.take_beep(),
             ..Command::SAFE
-        }
+        };
     }
 
     fn link_led(&self) -> LinkLed {
@@ -107,6 +111,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no
     /// limit exceeded with its delay still running (D32).
+    #[inline(never)]
     fn side(&self, side: Side) -> bool {
         if !side.wanted {
             return false;
@@ -184,6 +189,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// The balancer: the strategy's plan, if nothing forbids it (B02–B06, D04, D27).
+    #[inline(never)]
     fn balance(&mut self, now: Instant) -> Plan {
         let was_idle = self.command.balance.is_idle();
         // First of all: the drop of a bad wire may be what stops the transfer (W02).

@@ -17,6 +17,7 @@ const AT_THE_END: i32 = 300;
 
 impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// What a charger or an inverter may do now.
+    #[inline(never)]
     pub(super) fn limits(&mut self, elapsed: u32, charge: bool, discharge: bool) -> Limits {
         const STUCK: AlarmSet = AlarmSet::of(&[Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck]);
         let (charge_taper, discharge_taper) = self.taper(elapsed);

@@ -215,15 +215,15 @@ impl<const N: usize> Measurement<N> {
         self.outside.cells = true;
         self.extremes_due = false;
         self.extremes = Extremes::of(self.cells_of(config.cell_count()), self.valid);
-        // Without a cell near zero there is no open wire.
+        // Without a cell near zero, or with one that says nothing, no open wire can be told.
         let near_zero = config.flag(P::OpenWireCheck) && u32::from(self.extremes.lowest) < NEAR_ZERO;
-        if !near_zero {
+        if !near_zero || !self.channels.fresh(Channel::Cells) {
             self.open_wires.nothing_found();
             return;
         }
         let stack = self.channels.usable(Channel::Stack).then_some(self.stack_voltage);
-        let scan = CellScan::new(&self.tenths.0, self.valid, config.cell_count(), self.extremes);
-        self.suspect = self.open_wires.update(&scan, stack, config.board().stack_voltage);
+        let cells = self.tenths.0.get(..usize::from(config.cell_count())).unwrap_or_default();
+        self.suspect = self.open_wires.update(cells, self.extremes.sum, stack, config.board().stack_voltage);
         if self.suspect != 0 {
             self.extremes = Extremes::of(self.cells_of(config.cell_count()), self.valid & !self.suspect);
         }

@@ -91,13 +91,19 @@ impl Extremes {
             return Self { used: cells.len() as u8, ..Self::of_all(cells) };
         }
         let mut found = Self::NONE;
-        for (index, value) in cells.iter().enumerate() {
-            if usable & bit(index) != 0 {
-                found.used = found.used.saturating_add(1);
-                found.sum = found.sum.saturating_add(u32::from(*value));
-                found.lowest = found.lowest.min(*value);
-                found.highest = found.highest.max(*value);
+        let mut usable = usable;
+        for value in cells {
+            if usable & 1 != 0 {
+                found.used = found.used.wrapping_add(1);
+                found.sum = found.sum.wrapping_add(u32::from(*value));
+                if u32::from(*value) < u32::from(found.lowest) {
+                    found.lowest = *value;
+                }
+                if u32::from(*value) > u32::from(found.highest) {
+                    found.highest = *value;
+                }
             }
+            usable >>= 1;
         }
         found
     }

@@ -262,11 +262,9 @@ impl Value {
     }
 }
 
-/// value × ‰ in 32 bits: currents reach 10⁶ mA and ratios 3000, so the value is divided first and the rest added.
+/// value × ‰, of positive numbers: currents reach 10⁶ mA and ratios 3000, so the product stays within 32 bits.
 const fn permille(value: i32, permille: i32) -> i32 {
-    let thousands = value / 1_000;
-    let rest = value.wrapping_sub(thousands.wrapping_mul(1_000));
-    thousands.wrapping_mul(permille).wrapping_add(rest.wrapping_mul(permille) / 1_000)
+    (value.unsigned_abs().wrapping_mul(permille.unsigned_abs()) / 1_000) as i32
 }
 
 /// D26: min(1 Ω, 0.4 V / balance current), unless the owner set one. In µΩ.

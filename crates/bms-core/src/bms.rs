@@ -488,7 +488,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let lifted = self.measurement.terminal_over_stack().is_some_and(|over| over > WAKE_VOLTAGE);
         let signs = Signs {
             elapsed,
-            complete: self.all_usable() && self.chemistry_settled(),
+            complete: self.measurement.usable && self.chemistry_settled(),
             shut_down: self.flags.has(Flags::SHUTDOWN_REQUESTED)
                 || self.protection.inhibits(Inhibit::POWER, &self.config),
             wake: lifted || inputs.activation || inputs.reverse_wake || inputs.charger == Some(true),
@@ -524,10 +524,6 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.heating = Heating::new();
     }
 
-    /// Every required channel has a newest reading that is good and not stale.
-    fn all_usable(&self) -> bool {
-        self.measurement.all_usable(&self.config)
-    }
     fn chemistry_settled(&self) -> bool {
         self.chemistry.implausible == 0 || self.chemistry.scans >= CHEMISTRY_SCANS
     }

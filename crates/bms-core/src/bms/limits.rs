@@ -38,7 +38,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 charge_current = charge_current.min(c_rate(config, 50));
             }
             charge_current = part(charge_current, charge_taper);
-            if !self.all_usable() {
+            if !self.measurement.usable {
                 // A missing reading raises no limit, and does not make it flicker (law 2).
                 charge_current = charge_current.min(self.command.limits.charge_current);
             }
@@ -72,7 +72,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if !self.config.flag(P::LimitTaper) {
             return (OPEN, OPEN);
         }
-        let known = self.all_usable() && self.measurement.channels.fresh(Channel::Cells);
+        let known = self.measurement.usable && self.measurement.channels.fresh(Channel::Cells);
         let targets = known.then(|| self.taper_targets());
         (
             self.tapers.charge.follow(elapsed, targets.map(|targets| targets.0)),
@@ -80,6 +80,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         )
     }
 
+    #[inline(never)]
     fn taper_targets(&self) -> (i32, i32) {
         let config = &self.config;
         let measured = &self.measurement;
@@ -120,7 +121,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// nothing where the published limit is zero.
     pub(super) fn state_of_power(&self) -> Reading<StateOfPower> {
         let Some(source) = self.estimator.source() else { return Reading::NotMeasured };
-        if !self.all_usable() {
+        if !self.measurement.usable {
             return Reading::Invalid;
         }
         let config = &self.config;

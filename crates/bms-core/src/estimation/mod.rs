@@ -101,5 +101,6 @@ fn part_of(charge: Charge, capacity: Charge, whole: i64) -> Option<u32> {
 /// A rate in thousandths of the capacity per hour, as a current.
 pub(crate) fn c_rate(config: &ValidConfig, permille: i32) -> Current {
     // Up to 2 000 000 mAh × 1 000 ‰: within 32 bits.
-    Current::from_milliamps(config.get(ParameterId::Capacity).wrapping_mul(permille) / 1_000)
+    let product = config.get(ParameterId::Capacity).wrapping_mul(permille);
+    Current::from_milliamps(crate::units::thousandth(product.unsigned_abs()) as i32)
 }

@@ -86,10 +86,6 @@ impl Extremes {
 
     /// Over those of `cells` that `usable` marks.
     pub(crate) fn of(cells: &[u16], usable: u32) -> Self {
-        let all = super::mask(cells.len() as u8);
-        if usable & all == all {
-            return Self { used: cells.len() as u8, ..Self::of_all(cells) };
-        }
         let mut found = Self::NONE;
         let mut usable = usable;
         for value in cells {
@@ -107,14 +103,13 @@ impl Extremes {
         }
         found
     }
-    /// The hot loop: counts and compares as `u32`, because on an M0+ a 16-bit minimum costs four times as much. Sixteen
-    /// bits times 32 cells stay far below 2³²: nothing wraps.
+    /// Lowest and highest of all these, whose sum is known. The hot loop: counts and compares as `u32`, because on an M0+ a
+    /// 16-bit minimum costs four times as much.
     #[inline(never)]
-    fn of_all(cells: &[u16]) -> Self {
-        let (mut lowest, mut highest, mut sum) = (u32::from(u16::MAX), 0_u32, 0_u32);
+    pub(crate) fn find_ends(&mut self, cells: &[u16]) {
+        let (mut lowest, mut highest) = (u32::from(u16::MAX), 0_u32);
         for value in cells {
             let value = u32::from(*value);
-            sum = sum.wrapping_add(value);
             if value < lowest {
                 lowest = value;
             }
@@ -122,7 +117,8 @@ impl Extremes {
                 highest = value;
             }
         }
-        Self { lowest: lowest as u16, highest: highest as u16, sum, used: 0 }
+        self.lowest = lowest as u16;
+        self.highest = highest as u16;
     }
     pub(crate) const fn lowest(&self) -> Voltage {
         from_tenths(self.lowest)

@@ -6,6 +6,7 @@ use super::alarm::Alarm;
 use super::monitor::{Release, Side};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::measurement::lost_time;
+use crate::units::thousandth;
 
 /// What an alarm looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,7 +265,7 @@ impl Value {
 
 /// value × ‰, of positive numbers: currents reach 10⁶ mA and ratios 3000, so the product stays within 32 bits.
 const fn permille(value: i32, permille: i32) -> i32 {
-    (value.unsigned_abs().wrapping_mul(permille.unsigned_abs()) / 1_000) as i32
+    thousandth(value.unsigned_abs().wrapping_mul(permille.unsigned_abs())) as i32
 }
 
 /// D26: min(1 Ω, 0.4 V / balance current), unless the owner set one. In µΩ.

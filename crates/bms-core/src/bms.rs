@@ -244,22 +244,31 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Time since the previous step in ms; notes a late step and a clock that went back (X20).
-    #[inline(never)]
     fn pass_time(&mut self, now: Instant) -> u32 {
         let last = self.last_step.replace(now).unwrap_or(now);
-        let elapsed = now.since(last).as_millis();
         self.flags.remove(Flags::UNTIMELY | Flags::TIME_WENT_BACK);
+        let elapsed = match now.directly_after(last) {
+            Some(elapsed) => elapsed,
+            None => self.out_of_time(now, last),
+        };
         if elapsed > self.measurement.channels.lost(Channel::Cells) {
             self.flags.insert(Flags::UNTIMELY);
         }
+        // It would wrap after 584 million years.
+        self.run_time = self.run_time.wrapping_add(u64::from(elapsed));
+        elapsed
+    }
+
+    /// Time went back, or stood still for more than 49 days.
+    #[cold]
+    #[inline(never)]
+    fn out_of_time(&mut self, now: Instant, last: Instant) -> u32 {
         if now < last {
             self.flags.insert(Flags::UNTIMELY | Flags::TIME_WENT_BACK);
             // Its times are from another clock.
             self.precharge.forgive();
         }
-        // It would wrap after 584 million years.
-        self.run_time = self.run_time.wrapping_add(u64::from(elapsed));
-        elapsed
+        now.since(last).as_millis()
     }
 
     fn take(&mut self, now: Instant, elapsed: u32, input: Input<'_, N>) {

@@ -235,6 +235,15 @@ impl Row {
 impl Value {
     /// The value, or `None` where the row is switched off.
     const fn read(self, config: &ValidConfig) -> Option<i32> {
+        // Most rows.
+        if let Self::Of(parameter) = self {
+            let value = config.get(parameter);
+            return if value == 0 && parameter.zero_is_off() { None } else { Some(value) };
+        }
+        self.calculate(config)
+    }
+    #[inline(never)]
+    const fn calculate(self, config: &ValidConfig) -> Option<i32> {
         let (parameter, other) = match self {
             Self::Fixed(value) => return Some(value as i32),
             Self::LostTime => return Some(lost_time(config) as i32),

@@ -29,7 +29,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let bypass = config.current(P::DiodeBypassCurrent) > Current::ZERO;
         // Through an open switch's diode only a tenth of the rating may flow (X12).
         let through = |rating: Current, other_closed: bool| {
-            if back_to_back && !other_closed && !bypass { rating.divided_by(10) } else { rating }
+            if back_to_back && !other_closed && !bypass { tenth(rating) } else { rating }
         };
         let mut charge_current = Current::ZERO;
         if charge && !inhibited(Inhibit::CHARGE) && !stuck {
@@ -150,6 +150,13 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             discharge_30s: bound(down, resistance_30s, limits.discharge_current, discharge_most),
         })
     }
+}
+
+/// A division that is not done ahead of knowing whether it is needed.
+#[cold]
+#[inline(never)]
+fn tenth(current: Current) -> Current {
+    current.divided_by(10)
 }
 
 /// A part of a current, in thousandths.

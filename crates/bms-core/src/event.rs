@@ -67,6 +67,44 @@ pub enum EventKind {
     Started,
     /// The snapshot should be stored now: the power is about to go.
     ShuttingDown,
+    /// Something about who may change what (S05–S08).
+    Access(AccessEvent),
+}
+
+/// Which password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[repr(u8)]
+pub enum PasswordKind {
+    /// Allows connecting (S06).
+    Connection,
+    /// Gates every change (S05).
+    Settings,
+}
+
+/// What happened about passwords and authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum AccessEvent {
+    /// A password or a proof of it was right.
+    LoggedIn(PasswordKind),
+    /// A password or a proof of it was wrong.
+    Failed(PasswordKind),
+    /// An attempt while attempts are blocked; it was not looked at.
+    Blocked(PasswordKind),
+    /// A password was changed.
+    PasswordChanged(PasswordKind),
+    /// The device name was changed (S08).
+    NameChanged,
+    /// Somebody is there: the window for changes is open (D34).
+    PresenceSeen,
+    /// A change over a link was carried out.
+    Changed,
+    /// A change over a link was refused: no authority, or the change itself is not allowed.
+    ChangeRefused,
 }
 
 /// How many events wait for being fetched.

@@ -23,7 +23,7 @@ pub struct Identity {
     pub serial: &'static str,
     /// Date of manufacture, `YYMMDD`.
     pub manufactured: &'static str,
-    /// The maker's name, 8 characters, for inverters (`PYLON   ` is what many look for).
+    /// The maker's name, up to 8 characters, for Victron and SMA (Pylontech's dialect has its own).
     pub maker: &'static str,
     /// Address on a shared bus.
     pub address: u8,
@@ -41,7 +41,7 @@ impl Identity {
         software: "15.41",
         serial: "00000000001",
         manufactured: "250101",
-        maker: "PYLON   ",
+        maker: "JKBMS",
         address: 1,
         power_ons: 1,
         most_cells: 24,
@@ -113,12 +113,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Board for Desk<'_, N, E, S> {
         self.access
     }
     fn change(&mut self, session: &Session, now: Instant, change: Change) -> Result<(), Refusal> {
-        let result = match self.access.authority(session, now) {
-            Some(authority) => self.bms.change(&authority, change),
-            None => Err(Refusal::NotAuthorised),
-        };
-        self.access.note_change(now, result.is_ok());
-        result
+        self.access.change(self.bms, session, now, change)
     }
 }
 

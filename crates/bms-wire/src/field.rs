@@ -18,6 +18,8 @@ use crate::bytes::{Order, f32_bits, get, put};
 pub enum Quantity {
     /// A cell's voltage, by the index of the element.
     Cell,
+    /// A cell's voltage, by the index of the element behind this one.
+    CellFrom(u8),
     /// One bit for each cell that is there.
     CellMask,
     /// Average of the cells.
@@ -54,6 +56,8 @@ pub enum Quantity {
     Warmest,
     /// The lowest battery temperature.
     Coldest,
+    /// The first battery temperature that is known.
+    FirstTemperature,
     /// The average battery temperature.
     AverageTemperature,
     /// Sensor of the highest battery temperature, 0 is sensor 1.
@@ -78,6 +82,8 @@ pub enum Quantity {
     IsBalancing,
     /// State of charge, in thousandths.
     StateOfCharge,
+    /// State of charge, in hundredths of a percent.
+    FineStateOfCharge,
     /// State of health, in thousandths.
     StateOfHealth,
     /// Remaining capacity.
@@ -106,6 +112,10 @@ pub enum Quantity {
     ChargeLimit,
     /// Largest discharging current now.
     DischargeLimit,
+    /// 1 while nothing may be charged.
+    ChargeBlocked,
+    /// 1 while nothing may be discharged.
+    DischargeBlocked,
     /// The user's charge switch; writable.
     ChargeSwitch,
     /// The user's discharge switch; writable.
@@ -140,6 +150,7 @@ impl Quantity {
         let parameter = |id: ParameterId| i64::from(config.get(id));
         Some(match self {
             Self::Cell => i64::from(live.cell(Some(index))?.as_microvolts()),
+            Self::CellFrom(first) => i64::from(live.cell(first.checked_add(index))?.as_microvolts()),
             Self::CellMask => 1_i64.checked_shl(u32::from(live.cell_count)).unwrap_or(0).saturating_sub(1),
             Self::AverageCell => i64::from(live.average_cell?.as_microvolts()),
             Self::CellSpread => i64::from(live.cell_spread?.as_microvolts()),
@@ -160,6 +171,7 @@ impl Quantity {
             Self::Mos => i64::from(live.mos_temperature?.as_tenths()),
             Self::Warmest => i64::from(live.warmest()?.1.as_tenths()),
             Self::Coldest => i64::from(live.coldest()?.1.as_tenths()),
+            Self::FirstTemperature => i64::from(live.battery_temperatures.iter().flatten().next()?.as_tenths()),
             Self::AverageTemperature => i64::from(live.average_temperature()?.as_tenths()),
             Self::WarmestSensor => i64::from(live.warmest()?.0),
             Self::ColdestSensor => i64::from(live.coldest()?.0),
@@ -176,6 +188,7 @@ impl Quantity {
             Self::Balancing => i64::from(live.balancing as u8),
             Self::IsBalancing => i64::from(live.balancing as u8 != 0),
             Self::StateOfCharge => i64::from(live.state_of_charge_permille?),
+            Self::FineStateOfCharge => i64::from(live.state_of_charge_permille?).saturating_mul(10),
             Self::StateOfHealth => i64::from(live.state_of_health_permille),
             Self::Remaining => rounded_milliamp_hours(live.remaining?),
             Self::FullCapacity => rounded_milliamp_hours(live.capacity),
@@ -196,6 +209,8 @@ impl Quantity {
             }
             Self::ChargeLimit => i64::from(live.limits.charge_current.as_milliamps()),
             Self::DischargeLimit => i64::from(live.limits.discharge_current.as_milliamps()),
+            Self::ChargeBlocked => i64::from(live.limits.charge_current.as_milliamps() == 0),
+            Self::DischargeBlocked => i64::from(live.limits.discharge_current.as_milliamps() == 0),
             Self::ChargeSwitch => i64::from(live.switches.charge),
             Self::DischargeSwitch => i64::from(live.switches.discharge),
             Self::BalanceSwitch => i64::from(live.switches.balance),

@@ -3,7 +3,7 @@
 //! A frame: 4E 57, length (of everything behind those two), terminal number, command, source, transport, data, record
 //! number, 68, two zero bytes, sum of every byte before these last four.
 
-use bms_core::access::{Change, Session};
+use bms_core::access::{Change, DeviceName, Session};
 use bms_core::config::ParameterId as P;
 use bms_core::event::PasswordKind;
 use bms_core::time::Instant;
@@ -398,9 +398,15 @@ impl Uart {
 #[must_use]
 pub fn change(id: u8, value: &[u8]) -> Option<Change> {
     let row = row(id)?;
-    let Item::Number(field) = row.item else { return None };
     if value.len() != row.width() {
         return None;
     }
-    field.change(field.read(value, Order::Big, 0))
+    match row.item {
+        Item::Number(field) => field.change(field.read(value, Order::Big, 0)),
+        Item::Text(Text::Name, _) => {
+            let length = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
+            DeviceName::new(value.get(..length)?).ok().map(Change::Name)
+        }
+        _ => None,
+    }
 }

@@ -1,10 +1,11 @@
 //! What a link may ask to be changed.
 
-use super::Authority;
+use super::{Access, Authority, DeviceName, Session};
 use crate::balancing::Strategy;
 use crate::bms::{Bms, Refusal, Request};
 use crate::config::{Chemistry, ParameterId};
 use crate::estimation::Estimator;
+use crate::time::Instant;
 
 /// A change that a link asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Change {
     Request(Request),
     /// The preset of a chemistry (S01).
     Preset(Chemistry),
+    /// The device name (S08).
+    Name(DeviceName),
 }
 
 impl Change {
@@ -24,7 +27,7 @@ impl Change {
     #[must_use]
     pub const fn needs_presence(&self) -> bool {
         match self {
-            Self::Parameter(..) => false,
+            Self::Parameter(..) | Self::Name(_) => false,
             Self::Preset(_) => true,
             Self::Request(request) => !matches!(
                 request,
@@ -34,13 +37,42 @@ impl Change {
     }
 }
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
-    /// Carries out a change for a link, exactly as [`Bms::set_parameter`], [`Bms::request`] and [`Bms::reconfigure`] do for
-    /// the firmware: the same ranges, orderings and hard caps (D31).
+impl Access {
+    /// **The way of every link's change**: asks for the authority, carries the change out exactly as
+    /// [`Bms::set_parameter`], [`Bms::request`] and [`Bms::reconfigure`] do for the firmware (the same ranges, orderings
+    /// and hard caps, D31), and tells what became of it as an event.
     ///
     /// # Errors
-    /// [`Refusal::NotAuthorised`] if the change needs presence; otherwise the reason of the refusal. Nothing was changed
-    /// then.
+    /// [`Refusal::NotAuthorised`] if nobody showed the right to it; otherwise the reason of the refusal. Nothing was
+    /// changed then.
+    pub fn change<const N: usize, E: Estimator, S: Strategy>(
+        &mut self,
+        bms: &mut Bms<N, E, S>,
+        session: &Session,
+        now: Instant,
+        change: Change,
+    ) -> Result<(), Refusal> {
+        let result = match self.authority(session, now) {
+            None => Err(Refusal::NotAuthorised),
+            Some(authority) => match change {
+                Change::Name(name) => {
+                    self.set_name(now, &authority, name);
+                    Ok(())
+                }
+                _ => bms.change(&authority, change),
+            },
+        };
+        self.note_change(now, result.is_ok());
+        result
+    }
+}
+
+impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+    /// Carries out a change of the pack for whoever shows an authority.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAuthorised`] if the change needs presence, or concerns the name, which [`Access`] has; otherwise the
+    /// reason of the refusal. Nothing was changed then.
     pub fn change(&mut self, authority: &Authority, change: Change) -> Result<(), Refusal> {
         if change.needs_presence() && !authority.is_present() {
             return Err(Refusal::NotAuthorised);
@@ -55,6 +87,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 })?;
                 self.reconfigure(config)
             }
+            Change::Name(_) => Err(Refusal::NotAuthorised),
         }
     }
 }

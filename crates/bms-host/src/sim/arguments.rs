@@ -166,9 +166,9 @@ pub struct ServeArguments {
     /// A key press at the start opens the window for changes for this long; 0: no key is pressed.
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     pub unlock: u32,
-    /// Address on a shared bus.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=15))]
-    pub address: u8,
+    /// Address on a shared bus. Default: 1, on jk-can 0.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=15))]
+    pub address: Option<u8>,
     /// Who may read over ble: anybody, or only after the connection password (the manual's way).
     #[arg(long, default_value = "open")]
     pub reading: ReadingKind,

@@ -69,7 +69,7 @@ impl ServedBoard {
             model: model.map_or(Identity::WIDEST.model, jk_name),
             software: if arguments.layout == LayoutKind::S24 { "10.07" } else { Identity::WIDEST.software },
             most_cells: model.map_or(24, |model| model.ratings().most_cells),
-            address: arguments.address,
+            address: arguments.address.unwrap_or(1),
             ..Identity::WIDEST
         };
         let telemetry = Telemetry::default();
@@ -147,11 +147,7 @@ impl Board for ServedBoard {
         &mut self.access
     }
     fn change(&mut self, shown: &Shown, now: Instant, change: Change) -> Result<(), Refusal> {
-        let result = match self.access.authority(shown, now) {
-            Some(authority) => self.session.bms.change(&authority, change),
-            None => Err(Refusal::NotAuthorised),
-        };
-        self.access.note_change(now, result.is_ok());
+        let result = self.access.change(&mut self.session.bms, shown, now, change);
         if let (Err(refusal), true) = (&result, self.tells_events) {
             eprintln!("{} refused: {refusal}", now.as_millis());
         }

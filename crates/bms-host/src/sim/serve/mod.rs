@@ -1,6 +1,7 @@
 //! `serve`: a board that speaks one of the protocols of owners' tools, in real time.
 
 mod board;
+mod candump;
 mod links;
 mod port;
 mod state;
@@ -15,7 +16,7 @@ use bms_core::time::Instant;
 pub use board::ServedBoard;
 pub use state::State;
 
-use super::arguments::ServeArguments;
+use super::arguments::{LinkKind, ServeArguments};
 use super::failure::{Failure, FileError, Outcome};
 use port::{Arrival, Port};
 
@@ -28,7 +29,12 @@ const LINGER_MS: u64 = 1_000;
 /// If a file or port cannot be used.
 pub fn run(arguments: &ServeArguments, seed: Option<u64>, out: &mut dyn Write) -> Result<Outcome, Failure> {
     let mut board = ServedBoard::new(arguments, seed.unwrap_or(1))?;
-    let port = if arguments.pty {
+    let port = if let Some(interface) = &arguments.socketcan {
+        if !matches!(arguments.link, LinkKind::JkCan | LinkKind::InverterCan) {
+            return Err(FileError::whole(Path::new("--socketcan"), "only with jk-can and inverter-can").into());
+        }
+        port::can_interface(interface).map_err(|error| FileError::whole(Path::new(interface), error.to_string()))?
+    } else if arguments.pty {
         let (port, path) =
             port::pseudo_terminal().map_err(|error| FileError::whole(Path::new("--pty"), error.to_string()))?;
         writeln!(out, "{path}")?;

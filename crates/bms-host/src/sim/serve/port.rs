@@ -84,3 +84,58 @@ pub fn pseudo_terminal() -> io::Result<(Port, String)> {
 pub fn pseudo_terminal() -> io::Result<(Port, String)> {
     Err(io::Error::other("this system has no pseudo-terminals"))
 }
+
+/// A CAN interface of the system; its frames travel as candump's lines inside the program too.
+///
+/// # Errors
+/// If there is no such interface.
+#[cfg(target_os = "linux")]
+pub fn can_interface(name: &str) -> io::Result<Port> {
+    use socketcan::{CanFrame as SystemFrame, CanSocket, EmbeddedFrame, Socket};
+    use std::sync::Arc;
+
+    use super::candump::CanFrame;
+
+    /// Sends each line as a frame.
+    struct Sender(Arc<CanSocket>);
+    impl Write for Sender {
+        fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+            for line in String::from_utf8_lossy(lines).lines() {
+                let frame = CanFrame::from_line(line);
+                let frame = frame.and_then(|frame| SystemFrame::new(EmbeddedFrame::id(&frame), EmbeddedFrame::data(&frame)));
+                if let Some(frame) = frame {
+                    self.0.write_frame(&frame)?;
+                }
+            }
+            Ok(lines.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let socket = Arc::new(CanSocket::open(name)?);
+    let reader = Arc::clone(&socket);
+    let (send, arrivals) = channel();
+    thread::spawn(move || {
+        while let Ok(frame) = reader.read_frame() {
+            let line = CanFrame::new(EmbeddedFrame::id(&frame), EmbeddedFrame::data(&frame));
+            let line = line.map(|line| format!("{line}\n").into_bytes()).unwrap_or_default();
+            if send.send(Arrival::Bytes(line)).is_err() {
+                return;
+            }
+        }
+        // Nobody listens if the program already ends.
+        let _ = send.send(Arrival::End);
+    });
+    Ok(Port { arrivals, out: Box::new(Sender(socket)) })
+}
+
+/// No CAN interfaces here.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub fn can_interface(_name: &str) -> io::Result<Port> {
+    Err(io::Error::other("this system has no SocketCAN"))
+}

@@ -21,13 +21,7 @@ const fn row(native: u8, uart: u8, jk_can: u8, pylontech: u8, pair: u8) -> Row {
     const fn some(value: u8) -> Option<u8> {
         if value == NONE { None } else { Some(value) }
     }
-    Row {
-        native: some(native),
-        uart: some(uart),
-        jk_can: some(jk_can),
-        pylontech: some(pylontech),
-        pair: some(pair),
-    }
+    Row { native: some(native), uart: some(uart), jk_can: some(jk_can), pylontech: some(pylontech), pair: some(pair) }
 }
 
 /// No bit in this protocol.

@@ -10,6 +10,7 @@ use crate::board::Board;
 use crate::bytes::Accumulator;
 use crate::field::Quantity;
 use crate::native::{self, ACK, FRAME_LENGTH, FrameType, Layout, REQUEST_LENGTH, Request, RequestFraming};
+use crate::secure::{Secure, SecureFrame};
 
 /// Service to advertise.
 pub const SERVICE: u16 = 0xffe0;
@@ -40,6 +41,9 @@ pub struct Peripheral {
     reading: Reading,
     session: Session,
     requests: Accumulator<RequestFraming, REQUEST_LENGTH>,
+    secure: Secure,
+    /// An answer of the authenticated mode.
+    answer: SecureFrame,
     jobs: heapless::Deque<Job, 8>,
     /// The next job waits for this.
     not_before: Instant,
@@ -82,6 +86,8 @@ impl Peripheral {
             reading,
             session: Session::new(),
             requests: Accumulator::new(),
+            secure: Secure::new(),
+            answer: SecureFrame::new(),
             jobs: heapless::Deque::new(),
             not_before: Instant::ZERO,
             streaming: None,
@@ -106,17 +112,17 @@ impl Peripheral {
         if !subscribed {
             self.jobs.clear();
             self.streaming = None;
+            self.answer.clear();
             self.sent = FRAME_LENGTH;
         }
-    }
-    /// What the connection has shown; for the authenticated mode.
-    pub fn session_mut(&mut self) -> &mut Session {
-        &mut self.session
     }
 
     /// The client wrote to the characteristic, in any chunking.
     pub fn written(&mut self, now: Instant, bytes: &[u8], board: &mut impl Board) {
         for byte in bytes {
+            if let Some(answer) = self.secure.receive(now, *byte, &mut self.session, self.layout, board) {
+                self.answer = answer;
+            }
             let mut frame = self.requests.push(now, *byte);
             while let Some(found) = frame {
                 if let Some(request) = found.as_bytes().first_chunk().and_then(Request::new) {
@@ -158,7 +164,8 @@ impl Peripheral {
     }
     /// The same twice in a row is sent once; a full queue loses the newest, as a radio would.
     fn queue(&mut self, job: Job) {
-        if self.jobs.back() != Some(&job) && !(matches!(job, Job::Frame(_)) && self.jobs.iter().any(|one| *one == job)) {
+        if self.jobs.back() != Some(&job) && !(matches!(job, Job::Frame(_)) && self.jobs.iter().any(|one| *one == job))
+        {
             let _ = self.jobs.push_back(job);
         }
     }
@@ -168,12 +175,18 @@ impl Peripheral {
         if !self.subscribed {
             return None;
         }
+        let room = usize::from(self.mtu.saturating_sub(3)).min(MAXIMUM_NOTIFICATION);
+        if self.sent >= FRAME_LENGTH && !self.answer.is_empty() {
+            let part = self.answer.get(..room).unwrap_or(&self.answer);
+            let notification = Notification::new(part);
+            self.answer = SecureFrame::from_slice(self.answer.get(room..).unwrap_or(&[])).unwrap_or_default();
+            return Some(notification);
+        }
         if self.sent >= FRAME_LENGTH
             && let Some(ack) = self.begin(now, board)?
         {
             return Some(ack);
         }
-        let room = usize::from(self.mtu.saturating_sub(3)).min(MAXIMUM_NOTIFICATION);
         let rest = self.frame.get(self.sent..)?;
         let part = rest.get(..room).unwrap_or(rest);
         let notification = Notification::new(part);
@@ -210,7 +223,7 @@ impl Peripheral {
     pub fn deadline(&self) -> Option<Instant> {
         match self.jobs.front() {
             _ if !self.subscribed => None,
-            _ if self.sent < FRAME_LENGTH => Some(Instant::ZERO),
+            _ if self.sent < FRAME_LENGTH || !self.answer.is_empty() => Some(Instant::ZERO),
             Some(Job::Frame(_)) => Some(Instant::ZERO),
             Some(Job::Ack) => Some(self.not_before),
             None => self.streaming.map(|due| due.max(self.not_before)),

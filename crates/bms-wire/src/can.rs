@@ -118,7 +118,8 @@ impl Message {
             }
             Extra::SensorMask => {
                 let present = self.fields.iter().filter(|field| field.quantity.value(view, 0).is_some());
-                let mask = present.fold(0, |mask, field| mask | 1_i64.wrapping_shl(u32::from(field.at).wrapping_sub(1)));
+                let mask =
+                    present.fold(0, |mask, field| mask | 1_i64.wrapping_shl(u32::from(field.at).wrapping_sub(1)));
                 put(&mut bytes, 0, 1, Order::Little, mask);
             }
             Extra::Works => {

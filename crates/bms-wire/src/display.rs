@@ -68,7 +68,9 @@ pub fn value(frame: &[u8], quantity: Q, index: u8) -> Option<i64> {
         return None;
     }
     let field = TABLE.iter().find(|field| field.quantity == quantity)?;
-    (index < field.count).then(|| field.read(frame.get(HEAD.len()..).unwrap_or(&[]), Order::Big, index)).and_then(|raw| field.value(raw))
+    (index < field.count)
+        .then(|| field.read(frame.get(HEAD.len()..).unwrap_or(&[]), Order::Big, index))
+        .and_then(|raw| field.value(raw))
 }
 
 /// The board's side: it only speaks.

@@ -38,11 +38,8 @@ const LIMITS: &[Field] = &[
 ];
 const CHARGE: &[Field] = &[field(0, U16, Q::StateOfCharge, 10), field(2, U16, Q::StateOfHealth, 10)];
 /// With the state of charge in 0.01 %.
-const FINE_CHARGE: &[Field] = &[
-    field(0, U16, Q::StateOfCharge, 10),
-    field(2, U16, Q::StateOfHealth, 10),
-    field(4, U16, Q::FineStateOfCharge, 1),
-];
+const FINE_CHARGE: &[Field] =
+    &[field(0, U16, Q::StateOfCharge, 10), field(2, U16, Q::StateOfHealth, 10), field(4, U16, Q::FineStateOfCharge, 1)];
 const MEASURED: &[Field] = &[
     field(0, I16, Q::PackVoltage, 10_000),
     field(2, I16, Q::Current, 100),
@@ -100,14 +97,14 @@ pub const VICTRON: [Message; 15] = [
     Message::new(0x377, 8, PERIOD, &[]).with(Extra::Number(b'T', Q::WarmestSensor)),
     Message::new(0x379, 2, PERIOD, INSTALLED),
 ];
-/// The messages of SMA: with 200 ms between any two, four have a second's slot and the others share the fifth.
+/// The messages of SMA: with 200 ms between any two, four have a slot each second and the others the rest.
 pub const SMA: [Message; 6] = [
     Message::new(0x351, 8, PERIOD, LIMITS),
     Message::new(0x355, 6, PERIOD, FINE_CHARGE),
     Message::new(0x356, 6, PERIOD, MEASURED),
     Message::new(0x35a, 8, PERIOD, &[]).with(Extra::Pairs(true)),
-    Message::new(0x35e, 8, 2 * PERIOD, &[]).with(Extra::Text(Text::Maker, 0)),
-    Message::new(0x35f, 8, 2 * PERIOD, ABOUT),
+    Message::new(0x35e, 8, 4 * PERIOD, &[]).with(Extra::Text(Text::Maker, 0)),
+    Message::new(0x35f, 8, 4 * PERIOD, ABOUT),
 ];
 
 impl Dialect {

@@ -28,5 +28,6 @@ pub mod jk_can;
 pub mod logbook;
 pub mod modbus;
 pub mod native;
+pub mod secure;
 pub mod telemetry;
 pub mod uart;

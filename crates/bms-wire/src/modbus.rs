@@ -97,10 +97,6 @@ impl Modbus {
             due: Instant::ZERO,
         }
     }
-    /// What the line has shown; for the authenticated mode.
-    pub fn session_mut(&mut self) -> &mut Session {
-        &mut self.session
-    }
     /// One byte came. A request for this board makes an answer, which [`Modbus::poll`] gives; one that was not fetched yet
     /// is dropped.
     pub fn receive(&mut self, now: Instant, byte: u8, board: &mut impl Board) {

@@ -6,14 +6,15 @@
 use bms_core::access::{Change, DeviceName, Session};
 use bms_core::config::ParameterId as P;
 use bms_core::event::PasswordKind;
-use bms_core::time::Instant;
+use bms_core::time::{Duration, Instant};
 
 use crate::alarms::Column;
 use crate::board::{Board, View};
 use crate::bytes::{Accumulator, Found, Framing, Order, get, put, put_text, sum16};
 use crate::field::Kind::{I16, U8, U16, U32};
 use crate::field::{Field, Quantity as Q, field};
-use crate::native::{self, Text};
+use crate::native::{self, Layout, Text};
+use crate::secure::Secure;
 
 /// Longest request: a frame around the longest value.
 pub const MAXIMUM_REQUEST: usize = 64;
@@ -270,44 +271,64 @@ impl<'a> View4e57<'a> {
     }
 }
 
+/// Between two uploads.
+pub const UPLOAD_PERIOD: Duration = Duration::from_millis(450);
+
 /// The board's side of the serial line.
 #[derive(Clone, Debug)]
 pub struct Uart {
     requests: Accumulator<RequestFraming, MAXIMUM_REQUEST>,
+    secure: Secure,
     session: Session,
+    /// When everything is sent unasked.
+    upload: Option<Instant>,
     answer: [u8; MAXIMUM_ANSWER],
     length: usize,
 }
 
-impl Default for Uart {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Uart {
-    /// Nothing was heard yet.
+    /// Nothing was heard yet. `uploads`: everything is also sent unasked, for tools that only listen.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { requests: Accumulator::new(), session: Session::new(), answer: [0; MAXIMUM_ANSWER], length: 0 }
-    }
-    /// What the line has shown; for the authenticated mode.
-    pub fn session_mut(&mut self) -> &mut Session {
-        &mut self.session
+    pub const fn new(uploads: bool) -> Self {
+        Self {
+            requests: Accumulator::new(),
+            secure: Secure::new(),
+            session: Session::new(),
+            upload: if uploads { Some(Instant::ZERO) } else { None },
+            answer: [0; MAXIMUM_ANSWER],
+            length: 0,
+        }
     }
     /// One byte came; the answer to send, if it completed a request.
     pub fn receive(&mut self, now: Instant, byte: u8, board: &mut impl Board) -> Option<&[u8]> {
+        if let Some(answer) = self.secure.receive(now, byte, &mut self.session, Layout::S32, board) {
+            self.requests.clear();
+            self.length = answer.len();
+            put_text(&mut self.answer, 0, answer.len(), &answer);
+            return self.answer.get(..self.length);
+        }
         let frame = self.requests.push(now, byte)?;
         let request = View4e57::new(frame.as_bytes())?;
+        // Who asks needs no upload, and not into the answer.
+        self.upload = self.upload.map(|_| now.after(UPLOAD_PERIOD));
         self.length = 0;
         self.answer(now, request, board);
         self.answer.get(..self.length).filter(|answer| !answer.is_empty())
     }
-    /// The upload that a board sends unasked, as some tools only listen.
-    pub fn upload(&mut self, board: &impl Board) -> &[u8] {
+    /// What is sent unasked now, if it is time.
+    pub fn poll(&mut self, now: Instant, board: &impl Board) -> Option<&[u8]> {
+        if now < self.upload? {
+            return None;
+        }
+        self.upload = Some(now.after(UPLOAD_PERIOD));
         let end = self.put_all(HEADER, &board.view());
         self.finish(end, command::READ_ALL, 2, 0);
-        self.answer.get(..self.length).unwrap_or(&[])
+        self.answer.get(..self.length)
+    }
+    /// When [`Uart::poll`] has something.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.upload
     }
 
     fn answer(&mut self, now: Instant, request: View4e57<'_>, board: &mut impl Board) {

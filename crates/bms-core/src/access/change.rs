@@ -82,9 +82,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             Change::Request(request) => self.request(request),
             Change::Preset(chemistry) => {
                 let config = self.config().to_config().with_preset(chemistry).validate();
-                let config = config.map_err(|violations| {
-                    violations.iter().next().map_or(Refusal::TooManyCells, Refusal::Invalid)
-                })?;
+                let config = config
+                    .map_err(|violations| violations.iter().next().map_or(Refusal::TooManyCells, Refusal::Invalid))?;
                 self.reconfigure(config)
             }
             Change::Name(_) => Err(Refusal::NotAuthorised),

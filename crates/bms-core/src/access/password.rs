@@ -54,7 +54,8 @@ impl Secret {
         if new.len() != again.len() || !bool::from(new.ct_eq(again)) {
             return Err(PasswordRefused::Differ);
         }
-        let possible = (MINIMUM_PASSWORD..=MAXIMUM_PASSWORD).contains(&new.len()) && new.iter().all(u8::is_ascii_graphic);
+        let possible =
+            (MINIMUM_PASSWORD..=MAXIMUM_PASSWORD).contains(&new.len()) && new.iter().all(u8::is_ascii_graphic);
         if !possible {
             return Err(PasswordRefused::NotPossible);
         }

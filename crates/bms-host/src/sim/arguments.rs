@@ -175,6 +175,9 @@ pub struct ServeArguments {
     /// The settings password that the owner chose; without it the factory's is in force.
     #[arg(long, value_name = "PASSWORD")]
     pub settings_password: Option<String>,
+    /// uart: also send everything unasked, every 0.45 s in which nothing was asked, for tools that only listen.
+    #[arg(long)]
+    pub upload: bool,
     /// Serve on a new pseudo-terminal, whose path is printed.
     #[arg(long)]
     pub pty: bool,

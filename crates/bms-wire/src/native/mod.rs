@@ -16,8 +16,7 @@ pub const REQUEST_LENGTH: usize = 20;
 const HEAD: [u8; 4] = [0x55, 0xaa, 0xeb, 0x90];
 const REQUEST_HEAD: [u8; 4] = [0xaa, 0x55, 0x90, 0xeb];
 /// The acknowledgement after an answer and after every accepted write.
-pub const ACK: [u8; REQUEST_LENGTH] =
-    [0xaa, 0x55, 0x90, 0xeb, 0xc8, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x44];
+pub const ACK: [u8; REQUEST_LENGTH] = [0xaa, 0x55, 0x90, 0xeb, 0xc8, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x44];
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

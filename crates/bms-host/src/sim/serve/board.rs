@@ -207,4 +207,3 @@ fn jk_name(model: Model) -> &'static str {
         _ => Identity::WIDEST.model,
     }
 }
-

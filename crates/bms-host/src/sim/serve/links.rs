@@ -41,7 +41,7 @@ pub fn open(arguments: &ServeArguments) -> Box<dyn Link> {
             let reading = if arguments.reading == ReadingKind::Open { Reading::Open } else { Reading::Password };
             Box::new(Bluetooth { peripheral: Peripheral::new(layout, reading), line: Vec::new() })
         }
-        LinkKind::Uart => Box::new(Uart::new()),
+        LinkKind::Uart => Box::new(Uart::new(arguments.upload)),
         LinkKind::Modbus => Box::new(Modbus::new(arguments.address.unwrap_or(1))),
         LinkKind::Display => Box::new(Display::new()),
         LinkKind::InverterCan => {
@@ -63,6 +63,14 @@ impl Link for Uart {
                 out.extend_from_slice(answer);
             }
         }
+    }
+    fn poll(&mut self, now: Instant, board: &mut ServedBoard, out: &mut Vec<u8>) {
+        if let Some(upload) = Self::poll(self, now, board) {
+            out.extend_from_slice(upload);
+        }
+    }
+    fn deadline(&self) -> Option<Instant> {
+        Self::deadline(self)
     }
 }
 

@@ -102,7 +102,8 @@ pub fn can_interface(name: &str) -> io::Result<Port> {
         fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
             for line in String::from_utf8_lossy(lines).lines() {
                 let frame = CanFrame::from_line(line);
-                let frame = frame.and_then(|frame| SystemFrame::new(EmbeddedFrame::id(&frame), EmbeddedFrame::data(&frame)));
+                let frame =
+                    frame.and_then(|frame| SystemFrame::new(EmbeddedFrame::id(&frame), EmbeddedFrame::data(&frame)));
                 if let Some(frame) = frame {
                     self.0.write_frame(&frame)?;
                 }

@@ -1,6 +1,12 @@
 """aiobmsble (Home Assistant's BMS_BLE) against a served Bluetooth board."""
 import asyncio
+import enum
 import logging
+import sys
+
+if sys.version_info < (3, 12):
+    # What `value in Enum` means since then.
+    enum.EnumMeta.__contains__ = lambda cls, value: isinstance(value, cls) or value in cls._value2member_map_
 
 from board import NATIVE, BleBoard, Checker, native_word, state, states
 from fake_bleak import install

@@ -107,6 +107,34 @@ pub enum AccessEvent {
     ChangeRefused,
 }
 
+impl AccessEvent {
+    /// All of them; their places are numbers that stores keep.
+    pub const ALL: [Self; 12] = [
+        Self::LoggedIn(PasswordKind::Connection),
+        Self::LoggedIn(PasswordKind::Settings),
+        Self::Failed(PasswordKind::Connection),
+        Self::Failed(PasswordKind::Settings),
+        Self::Blocked(PasswordKind::Connection),
+        Self::Blocked(PasswordKind::Settings),
+        Self::PasswordChanged(PasswordKind::Connection),
+        Self::PasswordChanged(PasswordKind::Settings),
+        Self::NameChanged,
+        Self::PresenceSeen,
+        Self::Changed,
+        Self::ChangeRefused,
+    ];
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        (0..).zip(Self::ALL).find(|(_, event)| *event == self).map_or(u8::MAX, |(number, _)| number)
+    }
+    /// The one with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
 /// How many events wait for being fetched.
 const CAPACITY: usize = 8;
 

@@ -115,7 +115,10 @@ impl Telemetry {
             pack_voltage: status.pack_voltage.valid(),
             current: status.current.valid(),
             state_of_charge_permille: status.state_of_charge_permille.valid(),
-            state_of_health_permille: 1_000,
+            state_of_health_permille: status
+                .state_of_health
+                .valid()
+                .map_or(1_000, |health| health.capacity_permille.min(1_000)),
             remaining: status.remaining.valid(),
             capacity: status.capacity,
             cycles: status.cycles,

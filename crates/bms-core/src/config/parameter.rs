@@ -109,7 +109,7 @@ impl Parameter {
     /// Whether `value` is inside the range, or is the allowed zero.
     #[must_use]
     pub const fn accepts(&self, value: i32) -> bool {
-        (self.zero_is_off && value == 0) || (value >= self.minimum && value <= self.maximum)
+        self.id.accepts(value)
     }
     /// The default for a chemistry in the profile `default`.
     #[must_use]
@@ -273,32 +273,63 @@ parameters! {
     HeaterFromBattery "heater_from_battery", Flag 0..=1 step 1, [1], Service, "D28", "3.2 P7", "1: the heater is fed by the battery; 0: by the charger's input.";
     // -- counting
     FullCurrent "full_current", Permille 1..=500 step 1, [50], Service, "T11", "-", "Charging current, as a part of the capacity per hour, below which a pack at its charge voltage is full.";
+    CapacityLearning "capacity_learning", Count 0..=2 step 1, [2] manual 1, Service, "L02", "5.3.1 H", "0: the configured capacity stays; 1: learned from a full discharge and charge only, as in the manual; 2: from partial cycles too.";
+    ZeroCurrentWindow "zero_current_window", Permille 1..=20 [or_off] step 1, [3] manual 0, Service, "C02", "-", "A steady current below this part of the capacity per hour counts as the sensor's own error. 0: only with both switches open.";
+    LimitTaper "limit_taper", Flag 0..=1 step 1, [1] manual 0, Service, "X16", "-", "1: the published current limits fall smoothly between the recovery and the protection values.";
     // -- calibration
     VoltageGain "voltage_gain", PartsPerMillion -20_000..=20_000 step 1, [0], Calibration, "C01", "5.3.2 g", "Correction of every cell voltage.";
     CurrentGain "current_gain", PartsPerMillion -100_000..=100_000 step 1, [0], Calibration, "C02", "5.3.2 h", "Correction of the current.";
     CurrentOffset "current_offset", Milliamps -5_000..=5_000 step 1, [0], Calibration, "C02", "5.3.2 h", "Added to the measured current before the gain.";
 }
 
-/// Which parameters switch their function off with 0; the hot path needs no more of the table.
-const ZERO_IS_OFF: [bool; PARAMETER_COUNT] = {
-    let mut flags = [false; PARAMETER_COUNT];
+/// What checks need of a row at run time. The texts of [`PARAMETERS`] are linked only into a firmware that shows them.
+#[derive(Clone, Copy)]
+struct Check {
+    minimum: i32,
+    maximum: i32,
+    zero_is_off: bool,
+}
+
+const CHECKS: [Check; PARAMETER_COUNT] = {
+    let mut checks = [Check { minimum: 0, maximum: 0, zero_is_off: false }; PARAMETER_COUNT];
     let mut index = 0;
     while index < PARAMETER_COUNT {
         #[allow(clippy::indexing_slicing, reason = "the loop ends at the length of both arrays")]
         {
-            flags[index] = PARAMETERS[index].zero_is_off;
+            let Parameter { minimum, maximum, zero_is_off, .. } = PARAMETERS[index];
+            checks[index] = Check { minimum, maximum, zero_is_off };
         }
         index = index.saturating_add(1);
     }
-    flags
+    checks
 };
 
 impl ParameterId {
+    /// Every parameter, by number.
+    pub const ALL: [Self; PARAMETER_COUNT] = {
+        let mut all = [Self::CellCount; PARAMETER_COUNT];
+        let mut index = 0;
+        while index < PARAMETER_COUNT {
+            #[allow(clippy::indexing_slicing, reason = "the loop ends at the length of both arrays")]
+            {
+                all[index] = PARAMETERS[index].id;
+            }
+            index = index.saturating_add(1);
+        }
+        all
+    };
     /// Whether 0 switches the function off.
     #[must_use]
     #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]
     pub const fn zero_is_off(self) -> bool {
-        ZERO_IS_OFF[self as usize]
+        CHECKS[self as usize].zero_is_off
+    }
+    /// Whether `value` is inside the range, or is the allowed zero.
+    #[must_use]
+    #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]
+    pub const fn accepts(self, value: i32) -> bool {
+        let Check { minimum, maximum, zero_is_off, .. } = CHECKS[self as usize];
+        (zero_is_off && value == 0) || (value >= minimum && value <= maximum)
     }
     /// The row of the table.
     #[must_use]
@@ -310,7 +341,7 @@ impl ParameterId {
     /// The parameter with this number, as a link or a store has it.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        PARAMETERS.get(usize::from(number)).map(|parameter| parameter.id)
+        Self::ALL.get(usize::from(number)).copied()
     }
     /// The parameter with this name.
     #[must_use]

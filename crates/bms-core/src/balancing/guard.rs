@@ -45,7 +45,7 @@ impl Guard {
     /// Whether a quiet scan may be used now, `idle` ms after the balancer went off: scans that interrupt a transfer must
     /// not take more than their share of the time.
     pub(crate) fn may_look(&mut self, idle: u32) -> bool {
-        let allowed = idle > INTERRUPTION || self.ran / (QUIET_SHARE.saturating_sub(1)) >= idle;
+        let allowed = idle > INTERRUPTION || self.ran / (QUIET_SHARE - 1) >= idle;
         if allowed {
             self.ran = 0;
         }

@@ -1,16 +1,17 @@
 //! The balancer: what the strategy is told, and what of its plan is allowed.
 
-use super::Bms;
+use super::{Bms, Flags};
 use crate::balancing::{Plan, Rules, Situation, Strategy, fit};
 use crate::config::ParameterId as P;
 use crate::estimation::Estimator;
-use crate::measurement::lost_time;
+use crate::measurement::Channel;
 use crate::protection::{Alarm, AlarmSet, Inhibit};
 use crate::time::Instant;
 use crate::units::Current;
 
 impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// The strategy's plan, if nothing forbids it (B02–B06, D04, D27).
+    #[inline(never)]
     pub(super) fn balance(&mut self, now: Instant, elapsed: u32) -> Plan {
         let running = self.command.balance;
         let was_idle = running.is_idle();
@@ -22,7 +23,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         }
         let allowed = self.may_balance(was_idle);
         self.limits_of_balancing.pass(&running, elapsed, self.measurement.feedback.store_empty);
-        let quiet = self.measurement.cells.fresh()
+        let quiet = self.measurement.channels.fresh(Channel::Cells)
             && self.measurement.suspect == 0
             && was_idle
             && self.is_quiet()
@@ -47,7 +48,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             cells: config.cell_count(),
             chemistry: config.chemistry(),
             capacity: config.capacity(),
-            pack_current: measured.current.usable(lost_time(config)).then_some(measured.milliamps),
+            pack_current: measured.channels.usable(Channel::Current).then_some(measured.milliamps),
             running,
             balance_current: measured.feedback_fresh.then_some(measured.feedback.balance_current),
             rules,
@@ -69,6 +70,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         plan
     }
 
+    #[inline(never)]
     fn may_balance(&self, was_idle: bool) -> bool {
         let config = &self.config;
         let measured = &self.measurement;
@@ -76,14 +78,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let raw = AlarmSet::of(&[Alarm::CellUndervoltage, Alarm::CellOvervoltage]);
         self.switches.balance
             && self.capabilities.maximum_current > Current::ZERO
-            && self.all_usable()
-            && measured.temperatures.battery().complete
+            && self.measurement.usable
+            && measured.temperatures.battery_complete()
             && !self.protection.inhibits(Inhibit::BALANCE, config)
             && !self.protection.threatens(Inhibit::BALANCE, config)
             && (limit == Current::ZERO || measured.milliamps.magnitude() <= limit)
             // A raw violation stops the transfer while its delay keeps running (D04).
             && self.protection.pending().common(raw).is_empty()
-            && (!was_idle || !self.flags.changed)
+            && (!was_idle || !self.flags.has(Flags::CHANGED))
     }
 
     /// Quiet by the balancer's own word, or because it has been off for long enough (D04).
@@ -92,7 +94,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if measured.feedback_fresh {
             return measured.feedback.quiet;
         }
-        let off_when_measured = self.idle_time.saturating_sub(measured.cells.age());
+        let off_when_measured = self.idle_time.saturating_sub(measured.channels.age(Channel::Cells));
         off_when_measured >= self.capabilities.settle_time.as_millis()
     }
 }

@@ -140,7 +140,7 @@ impl Delivery {
             return (Phase::Give, situation.now.after(whole.plus(whole)));
         }
         // No longer than what the pair may still move.
-        let tick = situation.capacity.as_milliamp_millis() / i64::from(super::TICKS);
+        let tick = super::tick(situation.capacity);
         let left = Charge::from_milliamp_millis(tick.saturating_mul(i64::from(self.left.max(1))));
         let time = left.as_milliamp_millis().checked_div(i64::from(current.as_milliamps())).unwrap_or(0);
         let time = Duration::from_millis(u32::try_from(time).unwrap_or(u32::MAX));

@@ -4,6 +4,7 @@ use crate::balancing::LearnedBalance;
 
 /// The unit of charge here: 1/8192 of the capacity, so that sixteen bits a cell do.
 pub(super) const TICKS: i32 = 8_192;
+pub(super) const TICKS_IN_CAPACITY: i64 = TICKS as i64;
 /// One step of a stored doubt, in ticks.
 const DOUBT_STEP: i32 = 2;
 /// A doubt that says: the cell has at most this surplus.

@@ -28,7 +28,7 @@ use crate::config::Chemistry;
 use crate::estimation::slope_permille_per_volt;
 use crate::measurement::{CellScan, bit};
 use crate::time::{Duration, Instant, secs};
-use crate::units::{Current, Voltage, uv};
+use crate::units::{Charge, Current, Voltage, uv};
 use delivery::Delivery;
 use knowledge::{Knowledge, TICKS};
 use sweep::{Outcome, Sweep};
@@ -104,7 +104,7 @@ impl<const N: usize> Quota<N> {
 
     /// Books what the balancer did since the last step.
     fn book(&mut self, situation: &Situation<'_>) {
-        let tick = situation.capacity.as_milliamp_millis() / i64::from(TICKS);
+        let tick = tick(situation.capacity);
         let charge = self.ledger.moved(&situation.running, situation.balance_current, situation.elapsed);
         match situation.running {
             Plan::Idle => {}
@@ -128,7 +128,7 @@ impl<const N: usize> Quota<N> {
             }
             Plan::Bleed { mask, .. } => {
                 let current = situation.balance_current.unwrap_or(situation.capabilities.maximum_current);
-                let each = crate::units::Charge::moved(current.magnitude(), situation.elapsed).as_milliamp_millis();
+                let each = Charge::moved(current.magnitude(), situation.elapsed).as_milliamp_millis();
                 self.unbooked[0] = self.unbooked[0].saturating_sub(each);
                 let ticks = whole(&mut self.unbooked[0], tick);
                 for cell in 0..usize::from(situation.cells) {
@@ -258,6 +258,11 @@ impl<const N: usize> Strategy for Quota<N> {
     fn forget(&mut self) {
         *self = Self { ledger: self.ledger, ..Self::new() };
     }
+}
+
+/// One tick in mA·ms.
+fn tick(capacity: Charge) -> i64 {
+    capacity.as_milliamp_millis() / knowledge::TICKS_IN_CAPACITY
 }
 
 /// Takes the whole ticks out of a rest of charge.

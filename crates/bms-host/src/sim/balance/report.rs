@@ -158,7 +158,7 @@ pub fn missed_goals(arguments: &BalanceArguments, results: &Results) -> Vec<Stri
         return missed;
     };
     let mut at_most = |what: &str, value: f64, goal: f64| {
-        if !(value <= goal) {
+        if value.is_nan() || value > goal {
             missed.push(format!("{what}: {value:.3}, goal {goal:.3}"));
         }
     };

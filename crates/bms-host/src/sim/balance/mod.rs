@@ -170,3 +170,65 @@ fn on_all_cores<T: Send>(seeds: &[u64], run: impl Fn(u64) -> Result<T, String> +
     answers.sort_by_key(|(seed, _)| *seed);
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn arguments(chemistry: Chemistry, spread: f64, horizon: f64) -> BalanceArguments {
+        BalanceArguments {
+            cells: 24,
+            chemistry,
+            capacity_ah: 100.0,
+            spread,
+            current: 2.0,
+            use_asked: None,
+            usage: Use::Rest,
+            strategy: vec![Contestant::Quota],
+            seeds: 1,
+            target_spread: None,
+            horizon_times: Some(horizon),
+            horizon: 0.0,
+            weak: None,
+            step_ms: 200,
+            goals: false,
+            markdown: false,
+        }
+        .completed()
+    }
+
+    fn trial(arguments: &BalanceArguments, contestant: Contestant, seed: u64) -> Trial {
+        let config = pack::config(arguments, arguments.step_ms).unwrap();
+        trial::run(arguments, config, contestant, seed).unwrap()
+    }
+
+    /// B01 D04: quotas bring a LiFePO4 pack in use together, the manual's rule hardly starts; both on a pack that
+    /// nothing was tuned on.
+    #[test]
+    fn quotas_reach_what_the_manuals_rule_does_not() {
+        let arguments = arguments(Chemistry::LiFePo4, 3.0, 1.25);
+        let quota = trial(&arguments, Contestant::Quota, 301);
+        assert!(quota.spread_after <= 0.015, "{}", quota.spread_after);
+        assert!(quota.wrong_way_ah <= 0.02 * quota.bound.charge_ah, "{}", quota.wrong_way_ah);
+        assert!(quota.pair_changes <= 200 && quota.quiet_share <= 0.05);
+        assert!(quota.usable_ah_after > quota.usable_ah_before + 3.0);
+        let manual = trial(&arguments, Contestant::Manual, 301);
+        assert!(manual.spread_after > 0.05, "{}", manual.spread_after);
+    }
+
+    /// D04: on packs that are level already, a full run does not make the true spread larger than what the readings can
+    /// tell (two readings, each within 3 mV, on 8.5 mV a percent).
+    #[test]
+    fn a_level_pack_stays_level() {
+        for seed in [302, 303] {
+            let mut arguments = arguments(Chemistry::LiIon, 0.1, 2.0);
+            arguments.target_spread = Some(0.2);
+            arguments.horizon = 20.0;
+            for contestant in Contestant::ALL {
+                let done = trial(&arguments, contestant, seed);
+                assert!(done.spread_after <= done.spread_before + 0.0071, "{contestant:?}: {}", done.spread_after);
+            }
+        }
+    }
+}

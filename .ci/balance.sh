@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Balancing strategies on simulated packs: the goals checked, the tables of docs/balancing.md compared (or, with --write, renewed).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly DOCUMENT=docs/balancing.md
+readonly OUT=${CARGO_TARGET_DIR:-target}/balance
+
+cargo build --quiet --locked --release -p bms-host
+sim() { "${CARGO_TARGET_DIR:-target}/release/bms-sim" balance --out "$OUT" "$@"; }
+
+mkdir -p "$OUT"
+tables=$(mktemp)
+missed=0
+{
+    printf '### Li-ion (NMC) at rest\n\n'
+    sim --chemistry nmc --markdown --goals --json "$OUT/nmc-rest.json" || missed=1
+    printf '\n### LiFePO4 in cycling use\n\n'
+    sim --chemistry lfp --markdown --goals --json "$OUT/lfp-cycle.json" || missed=1
+    printf '\n### LiFePO4 in cycling use, 24 packs that nothing was tuned on\n\n'
+    sim --chemistry lfp --strategy quota --seed 100 --seeds 24 --markdown --goals || missed=1
+    printf '\n### One charge from 50 %%, LiFePO4\n\n'
+    sim --chemistry lfp --use charge --strategy quota --strategy manual --markdown
+    printf '\n### One charge from 50 %%, Li-ion (NMC)\n\n'
+    sim --chemistry nmc --use charge --strategy quota --strategy manual --markdown
+    printf '\n### One cell with 80 %% of the capacity, LiFePO4 in cycling use, ten times the time of the bound\n\n'
+    sim --chemistry lfp --weak 80 --spread 0 --horizon-times 10 --strategy quota --strategy manual --markdown
+} | grep -v '^plot: ' >"$tables"
+# A pipe has its own shell: what was missed stands in the text.
+grep '^MISSED' "$tables" && missed=1
+
+fresh=$(mktemp)
+awk -v file="$tables" '
+    /<!-- end of tables -->/ { skip = 0 }
+    !skip { print }
+    /<!-- tables: / { skip = 1; print ""; while ((getline line < file) > 0) print line }
+' "$DOCUMENT" | cat -s >"$fresh"
+if [ "${1:-}" = --write ]; then
+    cp "$fresh" "$DOCUMENT"
+    cp "$OUT/balance-lifepo4-cycle-quota.svg" docs/images/balance-quota.svg
+    cp "$OUT/balance-lifepo4-cycle-manual.svg" docs/images/balance-manual.svg
+elif ! diff -u "$DOCUMENT" "$fresh"; then
+    printf 'error: %s is stale: run .ci/balance.sh --write\n' "$DOCUMENT" >&2
+    exit 1
+fi
+[ "$missed" = 0 ] || { printf 'error: balancing misses its goals\n' >&2; exit 1; }

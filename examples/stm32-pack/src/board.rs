@@ -2,13 +2,14 @@
 //!
 //! | pin | | pin | |
 //! |---|---|---|---|
-//! | PB12 | charge gate, high closes; pull-down on the board | PA0 | multiplexer's output: one cell × 0.66 |
+//! | PB12 | charge gate, high closes; pull-down on the board | PA0 | multiplexer's output: one cell × 0.4 |
 //! | PB13 | discharge gate, the same | PA1 | shunt amplifier, 1.65 V at rest, charging raises |
 //! | PB2 | comparator, high at a short circuit | PA3 PA4 PA5 | battery thermistors 1 and 2, that of the switches |
 //! | PC6 … PC10 | multiplexer's select lines | PA6 | stack through 1 MΩ : 33 kΩ |
 //! | PC11 | high while a charger is plugged in | PA2 | status as text, 115200 8N1 |
 //! | PC12 | power hold | PB8 PB9 | CAN, 500 kbit/s |
 //! | PC13 | LED of the link | PC14 | buzzer |
+//! | PB14 | heater, 40 Ω, fed by the battery | | |
 //!
 //! The multiplexer has 32 positions: 0 to 23 are the cells, 30 is ground, 31 half the reference. Both are read in every
 //! scan: a converter or multiplexer that is stuck cannot show both.
@@ -21,11 +22,14 @@ use bms_core::port::asynch::Blocking;
 use bms_core::port::compose::Senses;
 use bms_core::prelude::*;
 use bms_hal::{
-    Averaged, CellTaps, DigitalInputs, Direction, DividedVoltage, Gates, HealthyWatchdog, Layout, LedAndBuzzer,
-    Multiplexed, PowerHold, Reference, Scale, SharedAdc, ShuntAmplifier, Thermistor, ThermistorTable, Thermistors,
-    Unchecked,
+    Averaged, CellTaps, DigitalInputs, Direction, DividedVoltage, ExpiringOutput, Gates, HealthyWatchdog, Layout,
+    LedAndBuzzer, Multiplexed, PowerHold, Reference, Scale, SharedAdc, ShuntAmplifier, Thermistor, ThermistorTable,
+    Thermistors, Unchecked,
 };
-use bms_stm32::{AdcChannels, Clock, ComparatorHandler, ComparatorLine, ComparatorPin, IndependentWatchdog, OpensGates};
+use bms_stm32::{
+    AdcChannels, Clock, ComparatorHandler, ComparatorLine, ComparatorPin, IndependentWatchdog, OpensGates,
+};
+use cortex_m::peripheral::syst::SystClkSource;
 use embassy_stm32::adc::{Adc, AdcChannel, SampleTime};
 use embassy_stm32::gpio::{AnyPin, Input, Level, Output, Pull, Speed};
 use embassy_stm32::rcc::{APBPrescaler, Hse, HseMode, Pll, PllMul, PllPDiv, PllPreDiv, PllSource, Sysclk};
@@ -48,7 +52,8 @@ pub const DEFINITION: BoardDefinition = BoardDefinition {
     ..BoardDefinition::MANUAL
 };
 
-const CELLS: usize = 24;
+pub const CELLS: usize = 24;
+const CLOCK_HZ: u32 = 48_000_000;
 const PERIOD: Duration = ms(100);
 /// Two bits more than the converter has: every reading is the sum of four.
 const EXTRA_BITS: u8 = 2;
@@ -57,12 +62,13 @@ const REFERENCE_MV: u32 = 3_300;
 /// The select lines' edge until the amplifier behind the multiplexer has settled.
 const SETTLE_US: u32 = 50;
 
-/// ± 440 A.
-const SHUNT_MICROOHMS: u32 = 75;
+/// ± 330 A.
+const SHUNT_MICROOHMS: u32 = 100;
 const SHUNT_GAIN: u32 = 50;
 const STACK: Scale = Scale::divider(1_000_000, 33_000, REFERENCE_MV * 1_000, FULL_SCALE);
 
-static CELL_SCALES: [Scale; CELLS] = [Scale::new(5_000_000, FULL_SCALE); CELLS];
+/// Beyond two cells in series: behind a cut wire one input reads double, and must be seen to.
+static CELL_SCALES: [Scale; CELLS] = [Scale::new(8_250_000, FULL_SCALE); CELLS];
 static CELL_REFERENCES: [Reference; 2] = [
     Reference { channel: 30, code: 0, tolerance: FULL_SCALE / 100 },
     Reference { channel: 31, code: FULL_SCALE / 2, tolerance: FULL_SCALE / 100 },
@@ -87,6 +93,7 @@ type Converter = AdcChannels<'static, peripherals::ADC1, 6>;
 
 /// Pins and latch of the two gates; the interrupt and the panic handler reach them here.
 static GATES: Gates<Gate, Gate, ComparatorPin> = Gates::new();
+static HEATER: ExpiringOutput<Gate> = ExpiringOutput::new();
 static COMPARATOR: ComparatorLine = ComparatorLine::new();
 static CONVERTER: StaticCell<RefCell<Converter>> = StaticCell::new();
 
@@ -119,13 +126,8 @@ pub fn init() -> Parts<impl Ports<CELLS>> {
     // The crystal, not the RC oscillator: trip delays follow it. 48 MHz: a scan takes a millisecond, the rest is sleep.
     config.rcc.hse = Some(Hse { freq: Hertz(8_000_000), mode: HseMode::Oscillator });
     config.rcc.pll_src = PllSource::HSE;
-    config.rcc.pll = Some(Pll {
-        prediv: PllPreDiv::DIV4,
-        mul: PllMul::MUL96,
-        divp: Some(PllPDiv::DIV4),
-        divq: None,
-        divr: None,
-    });
+    config.rcc.pll =
+        Some(Pll { prediv: PllPreDiv::DIV4, mul: PllMul::MUL96, divp: Some(PllPDiv::DIV4), divq: None, divr: None });
     config.rcc.sys = Sysclk::PLL1_P;
     config.rcc.apb1_pre = APBPrescaler::DIV2;
     let p = embassy_stm32::init(config);
@@ -147,13 +149,7 @@ pub fn init() -> Parts<impl Ports<CELLS>> {
     let converter = AdcChannels::new(Adc::new(p.ADC1), channels, SampleTime::CYCLES15);
     let converter = SharedAdc(CONVERTER.init(RefCell::new(converter)));
     let averaged = Averaged::<_, EXTRA_BITS>::new(converter);
-    let select = [
-        open(p.PC6.into()),
-        open(p.PC7.into()),
-        open(p.PC8.into()),
-        open(p.PC9.into()),
-        open(p.PC10.into()),
-    ];
+    let select = [open(p.PC6.into()), open(p.PC7.into()), open(p.PC8.into()), open(p.PC9.into()), open(p.PC10.into())];
     let multiplexer = Multiplexed::new(averaged, adc::CELLS, select, Delay, SETTLE_US);
     let current = ShuntAmplifier::new(
         averaged,
@@ -175,14 +171,17 @@ pub fn init() -> Parts<impl Ports<CELLS>> {
         .with_stack(DividedVoltage::new(averaged, adc::STACK, STACK), PERIOD)
         .with_inputs(inputs, PERIOD);
 
-    let (Ok(power), Ok(indicator)) = (
+    let (Ok(heater), Ok(power), Ok(indicator)) = (
+        HEATER.install(open(p.PB14.into()), Clock),
         PowerHold::new(Output::new(p.PC12, Level::High, Speed::Low)),
         LedAndBuzzer::new(open(p.PC13.into()), open(p.PC14.into()), Clock),
     ) else {
         fail_safe()
     };
+    start_tick();
     Parts {
         ports: Board::new(sampler, Blocking(switches), Clock)
+            .with_heater(Blocking(heater))
             .with_power(Blocking(power))
             .with_indicator(Blocking(indicator)),
         // Bites after two to ten missed samples, whatever its oscillator does.
@@ -190,6 +189,22 @@ pub fn init() -> Parts<impl Ports<CELLS>> {
         report: Report::new(p.USART2, p.PA2, p.DMA1_CH6),
         cause: reset_cause(),
     }
+}
+
+/// Every 10 ms, so that the heater ends in time whatever the rest does.
+fn start_tick() {
+    if let Some(cortex_m::Peripherals { SYST: mut timer, .. }) = cortex_m::Peripherals::take() {
+        timer.set_clock_source(SystClkSource::Core);
+        timer.set_reload(CLOCK_HZ / 100 - 1);
+        timer.clear_current();
+        timer.enable_counter();
+        timer.enable_interrupt();
+    }
+}
+
+#[cortex_m_rt::exception]
+fn SysTick() {
+    HEATER.expire(bms_core::port::Clock::now(&Clock));
 }
 
 /// Why the chip started; forgotten once it is read.
@@ -211,6 +226,7 @@ fn reset_cause() -> ResetCause {
 /// Opens both gates and starts anew: whatever went wrong, the rest of this run is not to be trusted.
 pub fn fail_safe() -> ! {
     GATES.trip();
+    HEATER.expire(Instant::from_millis(u64::MAX));
     cortex_m::peripheral::SCB::sys_reset()
 }
 

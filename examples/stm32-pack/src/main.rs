@@ -10,7 +10,8 @@ use bms_hal::{ParameterBlock, RetainedSnapshot};
 
 /// An impossible limit does not compile.
 const PACK: ValidConfig = const {
-    Config::lifepo4(24).with_model(Model::B2a24s20p).with_capacity(ah(280)).with_board(board::DEFINITION).validated()
+    let pack = Config::lifepo4(board::CELLS as u8).with_model(Model::B2a24s20p).with_capacity(ah(280));
+    pack.with_board(board::DEFINITION).with(ParameterId::HeaterResistance, 40_000_000).validated()
 };
 
 /// What a programmer may put in place of some of PACK's parameters, without building anew.

@@ -29,7 +29,11 @@ impl Report {
         dma: Peri<'static, peripherals::DMA1_CH6>,
     ) -> Self {
         // Without a UART the pack is protected all the same.
-        Self { uart: UartTx::new(uart, pin, dma, Interrupts, Config::default()).ok(), line: Line::new(), due: Instant::ZERO }
+        Self {
+            uart: UartTx::new(uart, pin, dma, Interrupts, Config::default()).ok(),
+            line: Line::new(),
+            due: Instant::ZERO,
+        }
     }
     /// Sends it if it is due. A UART that hangs costs its time limit, not the next sample.
     pub async fn send(&mut self, now: Instant, status: &Status<'_>) {

@@ -4,9 +4,9 @@
 
 use rigless::device::Level;
 use rigless::emulator::{Host, InterruptLine};
+use rigless::machine::stm32f427_bench::Stm32f427Bench;
 use rigless::mcu::Mcu;
 use rigless::session::Session;
-use rigless::machine::stm32f427_bench::Stm32f427Bench;
 use rigless::soc::stm32f427::generated::exti::Register;
 use rigless::soc::stm32f427::generated::syscfg;
 

@@ -36,14 +36,16 @@ fn levels(seen: &Seen) -> Levels {
     let mut levels = Levels::default();
     let mut below = 0.0;
     for (position, tap) in seen.taps.iter().enumerate() {
-        // The differential amplifier's 0.66.
-        levels.positions[position] = millivolts((tap - below) * 0.66);
-        below = *tap;
+        // A wire that is cut: the amplifier's bias pulls its input to the one below.
+        let tap = if *tap == 0.0 { below } else { *tap };
+        // The differential amplifier's 0.4.
+        levels.positions[position] = millivolts((tap - below) * 0.4);
+        below = tap;
     }
     levels.positions[GROUND] = 0;
     levels.positions[HALF] = REFERENCE_MV / 2;
-    // 75 µΩ × 50, half the reference at rest.
-    levels.channels[1] = millivolts(1.65 + seen.current * 75e-6 * 50.0);
+    // 100 µΩ × 50, half the reference at rest.
+    levels.channels[1] = millivolts(1.65 + seen.current * 100e-6 * 50.0);
     levels.channels[3] = thermistor(seen.battery[0]);
     levels.channels[4] = thermistor(seen.battery[1]);
     levels.channels[5] = thermistor(seen.mos);

@@ -6,12 +6,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use emulated_bench::{Edge, Fault, Happened, Output};
-use rigless::device::{Level, ResetCause, Width};
+use emulated_bench::{Edge, Fault, Happened, Output, Source};
+use rigless::device::{Level, ResetCause};
 use rigless::emulator::{self, Access, AccessKind, Driver, Host, Settled, Start, Stop};
 use rigless::image::Image;
 use rigless::machine::stm32f427_bench::Stm32f427Bench;
 use rigless::session::Session;
+use rigless::soc::Width;
 use rigless::soc::stm32f427::peripherals::adc::Channel;
 use rigless::soc::stm32f427::peripherals::gpio::Pin;
 use rigless::time::VirtualNanos;
@@ -34,8 +35,12 @@ const COMPARATOR: u8 = 2;
 const CHARGER: u8 = 11;
 /// USART2.
 const TEXT: usize = 1;
-const OUTPUTS: [(usize, u8, Output); 3] =
-    [(PORT_B, 12, Output::Charge), (PORT_B, 13, Output::Discharge), (PORT_C, 12, Output::PowerHold)];
+const OUTPUTS: [(usize, u8, Output); 4] = [
+    (PORT_B, 12, Output::Charge),
+    (PORT_B, 13, Output::Discharge),
+    (PORT_B, 14, Output::Heater),
+    (PORT_C, 12, Output::PowerHold),
+];
 const BRANCH_TO_ITSELF: u64 = 0xe7fe;
 const PAINT: u64 = 0xa5a5_a5a5;
 /// How much of the stack is watched, and how much may lie untouched inside it.
@@ -70,13 +75,15 @@ struct Shared {
     silent: bool,
     position: u8,
     sequence: u64,
-    previous: Option<u8>,
+    previous: Option<Source>,
+    /// The instruction count at the start of the last conversion.
+    began: u64,
     /// The instruction that last read the converter.
     reader: Option<u64>,
     /// An instruction that was replaced, and what it was.
     patched: Option<(u64, u64)>,
     pending: u64,
-    outputs: [bool; 3],
+    outputs: [bool; 4],
     /// When both gates were last seen to go low, in instructions.
     opened: u64,
     resets: usize,
@@ -95,10 +102,24 @@ struct Emulator {
     ask: Receiver<Ask>,
     done: SyncSender<Stop>,
     until: u64,
+    /// The bench waits for `until`.
+    runs: bool,
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a conversion showed.
+fn source(sequence: u64, position: u8) -> Option<Source> {
+    match (sequence, position) {
+        (0, cell @ 0..24) => Some(Source::Cell(cell)),
+        (1, _) => Some(Source::Current),
+        (3, _) => Some(Source::Battery(0)),
+        (4, _) => Some(Source::Battery(1)),
+        (5, _) => Some(Source::Mos),
+        _ => None,
+    }
 }
 
 fn level(session: &mut Bench, port: usize, pin: u8) -> bool {
@@ -170,17 +191,29 @@ impl Emulator {
         match (access.address, access.kind) {
             (ADC1_SEQUENCE, AccessKind::Write) => shared.sequence = value & 0x1f,
             (ADC1_DATA, AccessKind::Read) => {
-                let source = if shared.sequence == 0 { shared.position } else { 32 + shared.sequence as u8 };
-                // The first of several conversions of cell 1.
-                if source == 0 && shared.previous != Some(0) {
-                    shared.happened.scans.push(access.virtual_time.0);
+                let source = source(shared.sequence, shared.position);
+                // The first of several conversions.
+                if let Some(source) = source
+                    && shared.previous != Some(source)
+                {
+                    shared.happened.reads.push((access.virtual_time.0, source));
                 }
-                shared.previous = Some(source);
+                shared.previous = source;
                 shared.reader = access.program_counter;
+                shared.happened.converting += access.instruction_count - shared.began;
             }
-            (ADC1_CONTROL, AccessKind::Write) if shared.silent && value & START_CONVERSION != 0 => {
+            (ADC1_CONTROL, AccessKind::Write) if value & START_CONVERSION != 0 => {
+                shared.began = access.instruction_count;
+                if !shared.silent {
+                    return;
+                }
                 drop(shared);
-                let off = Access::new(AccessKind::Write, ADC1_CONTROL, Width::W32, value & !(START_CONVERSION | CONVERTER_ON));
+                let off = Access::new(
+                    AccessKind::Write,
+                    ADC1_CONTROL,
+                    Width::W32,
+                    value & !(START_CONVERSION | CONVERTER_ON),
+                );
                 session.access(off.at(access.instruction_count, access.virtual_time), host);
             }
             _ => {}
@@ -215,17 +248,24 @@ impl Driver<Stm32f427Bench> for Emulator {
     fn on_stop(&mut self, session: &mut Bench, stop: Stop, host: &mut dyn Host) -> Option<VirtualNanos> {
         self.take_resets(session, host);
         self.look(session, stop.at.0, stop.instruction_count);
-        while stop.at.0 >= self.until {
-            match self.ask.recv() {
-                Ok(Ask::RunTo(until)) => self.until = until,
-                Ok(Ask::Act(action)) => {
-                    action(session, host, stop);
-                    self.refresh(session);
-                }
-                Ok(Ask::End) | Err(_) => return None,
-            }
-            if stop.at.0 >= self.until && self.done.send(stop).is_err() {
+        if stop.at.0 >= self.until {
+            // Here it is where the bench wanted it.
+            if std::mem::take(&mut self.runs) && self.done.send(stop).is_err() {
                 return None;
+            }
+            while !self.runs {
+                match self.ask.recv() {
+                    Ok(Ask::RunTo(until)) if until > stop.at.0 => (self.until, self.runs) = (until, true),
+                    Ok(Ask::RunTo(_)) => {}
+                    Ok(Ask::Act(action)) => {
+                        action(session, host, stop);
+                        self.refresh(session);
+                    }
+                    Ok(Ask::End) | Err(_) => return None,
+                }
+                if !self.runs && self.done.send(stop).is_err() {
+                    return None;
+                }
             }
         }
         Some(VirtualNanos(self.until))
@@ -256,10 +296,11 @@ impl Sim {
             position: 0,
             sequence: 0,
             previous: None,
+            began: 0,
             reader: None,
             patched: None,
             pending: 0,
-            outputs: [false; 3],
+            outputs: [false; 4],
             opened: 0,
             resets: 0,
             text: 0,
@@ -267,7 +308,7 @@ impl Sim {
         }));
         let (ask, asked) = sync_channel(1);
         let (finished, done) = sync_channel(1);
-        let driver = Emulator { shared: shared.clone(), ask: asked, done: finished, until: 0 };
+        let driver = Emulator { shared: shared.clone(), ask: asked, done: finished, until: 0, runs: false };
         let thread = std::thread::spawn(move || run(image, driver));
         let stack = ram.start.max(ram.end - STACK_DEPTH)..ram.end;
         let mut sim = Self { ask, done, shared, thread: Some(thread), now: 1, counted: 0, deepest: stack.end, stack };
@@ -396,7 +437,8 @@ fn run(image: Vec<u8>, driver: Emulator) -> Result<(), String> {
     let board = Stm32f427Bench::new().map_err(|error| error.to_string())?;
     let mut session = Session::new(Box::new(board), 0, VirtualNanos(1)).map_err(|error| error.to_string())?;
     // The pull-downs of the gates and of the power hold; comparator and charger input at rest.
-    for (port, pin) in [(PORT_B, 12), (PORT_B, 13), (PORT_C, 12), (PORT_B, COMPARATOR), (PORT_C, CHARGER)] {
+    let held_low = OUTPUTS.map(|(port, pin, _)| (port, pin));
+    for (port, pin) in held_low.into_iter().chain([(PORT_B, COMPARATOR), (PORT_C, CHARGER)]) {
         drive(&mut session, VirtualNanos(0), port, pin, false);
     }
     let images = [Image::new(Path::new("firmware"), image, None).map_err(|error| error.to_string())?];

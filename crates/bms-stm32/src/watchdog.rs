@@ -14,7 +14,7 @@ impl<'d, T: Instance> IndependentWatchdog<'d, T> {
     /// The oscillator is not exact: that of an F4 may run 1.5 times too fast or half as fast. Leave the reserve for it, in
     /// both directions.
     pub fn start(peripheral: Peri<'d, T>, time: Duration) -> Self {
-        let milliseconds = time.as_millis().clamp(1, 20_000) as u32;
+        let milliseconds = time.as_millis().clamp(1, 20_000);
         let mut watchdog = Hal::new(peripheral, milliseconds.saturating_mul(1_000));
         watchdog.unleash();
         Self(watchdog)

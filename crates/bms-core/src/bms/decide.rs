@@ -1,13 +1,13 @@
 //! Arbitration: alarms, switches of the user, measurements → the absolute command.
 
-use super::Bms;
+use super::{Bms, Flags};
 use crate::balancing::{Plan, Rules, Situation, Strategy};
-use crate::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode, Switch};
+use crate::command::{Command, Expiring, LinkLed, Power, ScanMode, Switch};
 use crate::config::{ParameterId as P, Topology};
 use crate::estimation::Estimator;
 use crate::heating::Conditions;
 use crate::lifecycle::State;
-use crate::measurement::lost_time;
+use crate::measurement::Channel;
 use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
 use crate::time::{Instant, ms};
 use crate::units::Current;
@@ -38,75 +38,81 @@ const DISCHARGE_ONLY: AlarmSet = AlarmSet::of(&[
 ]);
 
 impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
-    pub(super) fn decide(&mut self, now: Instant, elapsed: u32) -> Command {
-        if !self.lifecycle.is_running() {
-            return self.everything_off(now);
+    /// Makes the command anew: every field of it, in place, a few at a time, because it is long and the stack is short.
+    pub(super) fn decide(&mut self, now: Instant, elapsed: u32) {
+        if self.lifecycle.is_running() {
+            self.decide_paths(now, elapsed);
+            self.command.balance = self.balance(now);
+            let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
+            self.command.limits = self.limits(elapsed, charge, discharge);
+        } else {
+            self.everything_off(now);
         }
+        self.indicate();
+    }
+
+    /// The switches, precharge and heater.
+    #[inline(never)]
+    fn decide_paths(&mut self, now: Instant, elapsed: u32) {
         let current = self.measurement.milliamps;
-        let charge_side = Side {
+        let closed = |before: Switch, flags: Flags| before.is_closed() && !flags.has(Flags::RESTARTED);
+        let charge = self.side(Side {
             what: Inhibit::CHARGE,
             wanted: self.switches.charge,
-            closed_before: self.command.charge.is_closed() && !self.flags.restarted,
+            closed_before: closed(self.command.charge, self.flags),
             bypassable: CHARGE_ONLY,
             through_diode: Current::ZERO.minus(current),
-        };
+        });
         let discharge_side = Side {
             what: Inhibit::DISCHARGE,
             wanted: self.switches.discharge,
-            closed_before: self.command.discharge.is_closed() && !self.flags.restarted,
+            closed_before: closed(self.command.discharge, self.flags),
             bypassable: DISCHARGE_ONLY,
             through_diode: current,
         };
-        let charge = self.side(charge_side);
         let (discharge, precharge) = self.discharge(now, discharge_side);
-        let heater = self.heater(now, elapsed);
-        let balance = self.balance(now);
-        Command {
-            charge: Switch::closed_if(charge),
-            discharge: Switch::closed_if(discharge),
-            precharge,
-            balance,
-            heater,
-            power: Power::Hold,
-            last_resort: Switch::closed_if(self.last_resort()),
-            clear_latch: self.clear_latch(),
-            scan: if balance.is_idle() && self.switches.balance { ScanMode::Quiet } else { ScanMode::Any },
-            beep: self.take_beep(),
-            link_led: self.link_led(),
-            limits: self.limits(elapsed, charge, discharge),
-        }
+        // It still asks what the charge switch was told before.
+        self.command.heater = self.heater(now, elapsed);
+        self.command.charge = Switch::closed_if(charge);
+        self.command.discharge = Switch::closed_if(discharge);
+        self.command.precharge = precharge;
     }
 
     /// Starting, shutting down, off.
-    fn everything_off(&mut self, now: Instant) -> Command {
+    #[inline(never)]
+    fn everything_off(&mut self, now: Instant) {
         self.strategy.stop(now);
         self.precharge.step(now, false, None);
         self.heating.forgive();
-        Command {
-            power: if self.lifecycle.state() == State::Off { Power::Release } else { Power::Hold },
-            clear_latch: self.clear_latch(),
-            last_resort: Switch::closed_if(self.last_resort()),
-            beep: self.take_beep(),
-            ..Command::SAFE
-        }
+        self.command = Command::SAFE;
     }
 
-    fn link_led(&self) -> LinkLed {
-        if self.flags.link_connected { LinkLed::Steady } else { LinkLed::Flashing }
-    }
-
-    fn take_beep(&mut self) -> Beep {
-        core::mem::take(&mut self.beep)
+    /// What moves no energy.
+    fn indicate(&mut self) {
+        let running = self.lifecycle.is_running();
+        let quiet = running && self.switches.balance && self.command.balance.is_idle();
+        let released = self.lifecycle.state() == State::Off;
+        self.command.power = if released { Power::Release } else { Power::Hold };
+        self.command.last_resort = Switch::closed_if(self.last_resort());
+        self.command.clear_latch = self.clear_latch();
+        self.command.scan = if quiet { ScanMode::Quiet } else { ScanMode::Any };
+        self.command.beep = core::mem::take(&mut self.beep);
+        self.command.link_led = match (running, self.flags.has(Flags::LINK_CONNECTED)) {
+            (false, _) => LinkLed::Off,
+            (true, true) => LinkLed::Steady,
+            (true, false) => LinkLed::Flashing,
+        };
     }
 
     /// Whether anything may close in this step: it brought a complete scan of the cells, lacks no required reading, and
     /// follows no request or change (N07).
     fn closable(&self) -> bool {
-        self.measurement.cells.fresh() && self.all_usable() && !self.flags.changed
+        self.measurement.channels.fresh(Channel::Cells) && self.measurement.usable && !self.flags.has(Flags::CHANGED)
     }
 
     /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no
     /// limit exceeded with its delay still running (D32).
+    #[inline(never)]
     fn side(&self, side: Side) -> bool {
         if !side.wanted {
             return false;
@@ -126,7 +132,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let limit = self.config.current(P::DiodeBypassCurrent);
         let pending = self.protection.pending().common(inhibiting(side.what, &self.config));
         let one_direction = active.and(pending).minus(side.bypassable).is_empty();
-        let usable = self.measurement.current.usable(lost_time(&self.config));
+        let usable = self.measurement.channels.usable(Channel::Current);
         limit > Current::ZERO
             && self.config.board().topology == Topology::BackToBack
             && one_direction
@@ -141,9 +147,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if !self.config.board().precharge || side.closed_before {
             return (closes, Expiring::Off);
         }
-        let lost = lost_time(&self.config);
         let measured = &self.measurement;
-        let voltages = (measured.terminal.usable(lost) && measured.stack.usable(lost))
+        let voltages = (measured.channels.usable(Channel::Terminal) && measured.channels.usable(Channel::Stack))
             .then_some((measured.terminal_voltage, measured.stack_voltage));
         // While the precharge fails, its own alarm keeps `closes` false; wanting it on would never end the alarm.
         let (output, ready) = self.precharge.step(now, closes, voltages);
@@ -151,22 +156,23 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// H01, D28.
+    #[inline(never)]
     fn heater(&mut self, now: Instant, elapsed: u32) -> Expiring {
         if !self.config.heater_fitted() {
             return Expiring::Off;
         }
         let measured = &self.measurement;
-        let lost = lost_time(&self.config);
+        let lost = measured.channels.lost(Channel::Cells);
         let range = measured.temperatures.battery();
         let charger = self.charger_present();
-        let above_recovery = measured.cells.usable(lost)
+        let above_recovery = measured.channels.usable(Channel::Cells)
             && measured.suspect == 0
             && measured.extremes.lowest() > self.config.voltage(P::CellUndervoltageRecovery);
         let conditions = Conditions {
             cold: self.protection.active().contains(Alarm::ChargeUndertemperature),
             allowed: !self.protection.inhibits(Inhibit::HEATER, &self.config)
                 && range.complete
-                && measured.temperatures.all_usable(&self.config),
+                && measured.temperatures_usable(),
             fed: (charger || !self.config.flag(P::HeaterNeedsCharger))
                 && (above_recovery || !self.config.flag(P::HeaterFromBattery)),
             coldest: range.coldest,
@@ -185,6 +191,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// The balancer: the strategy's plan, if nothing forbids it (B02–B06, D04, D27).
+    #[inline(never)]
     fn balance(&mut self, now: Instant) -> Plan {
         let was_idle = self.command.balance.is_idle();
         // First of all: the drop of a bad wire may be what stops the transfer (W02).
@@ -198,7 +205,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             return Plan::Idle;
         }
         let config = &self.config;
-        let quiet = self.measurement.cells.fresh() && was_idle && self.is_quiet();
+        let quiet = self.measurement.channels.fresh(Channel::Cells) && was_idle && self.is_quiet();
         let scan = self.measurement.scan(config);
         let rules = Rules {
             trigger: config.voltage(P::BalanceTrigger),
@@ -230,6 +237,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         plan
     }
 
+    #[inline(never)]
     fn may_balance(&self, was_idle: bool) -> bool {
         let config = &self.config;
         let measured = &self.measurement;
@@ -237,14 +245,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let raw = AlarmSet::of(&[Alarm::CellUndervoltage, Alarm::CellOvervoltage]);
         self.switches.balance
             && self.capabilities.maximum_current > Current::ZERO
-            && self.all_usable()
-            && measured.temperatures.battery().complete
+            && self.measurement.usable
+            && measured.temperatures.battery_complete()
             && !self.protection.inhibits(Inhibit::BALANCE, config)
             && !self.protection.threatens(Inhibit::BALANCE, config)
             && (limit == Current::ZERO || measured.milliamps.magnitude() <= limit)
             // A raw violation stops the transfer while its delay keeps running (D04).
             && self.protection.pending().common(raw).is_empty()
-            && (!was_idle || !self.flags.changed)
+            && (!was_idle || !self.flags.has(Flags::CHANGED))
     }
 
     /// Quiet by the balancer's own word, or because it has been off for long enough (D04).
@@ -253,11 +261,12 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if measured.feedback_fresh {
             return measured.feedback.quiet;
         }
-        let off_when_measured = self.idle_time.saturating_sub(measured.cells.age());
+        let off_when_measured = self.idle_time.saturating_sub(measured.channels.age(Channel::Cells));
         off_when_measured >= self.capabilities.settle_time.as_millis()
     }
 
     /// No transfer takes a cell below UVPR or lifts one above OVPR (D27), nor moves a cell to itself.
+    #[inline(never)]
     fn keeps_limits(&self, plan: &Plan, rules: Rules) -> bool {
         let scan = self.measurement.scan(&self.config);
         let pair = |source: u8, destination: u8| {

@@ -86,6 +86,10 @@ impl Retries {
     pub const fn counts(&self) -> [u8; 4] {
         self.counts
     }
+    /// Nothing tripped lately.
+    pub(crate) fn none(&self) -> bool {
+        self.counts == [0; 4]
+    }
     /// Counts what was raised in this step.
     pub(crate) fn trips(&mut self, raised: AlarmSet) {
         for (cause, count) in Cause::ALL.into_iter().zip(&mut self.counts) {
@@ -97,6 +101,10 @@ impl Retries {
     }
     /// Lets time pass and looks for what forgives.
     pub(crate) fn pass(&mut self, limit: u8, conduct: &Conduct) {
+        if self.none() {
+            // Nothing to forgive; the next trip sets the times back.
+            return;
+        }
         let [charge_time, discharge_time] = &mut self.conduction;
         if conduct.charging {
             *charge_time = charge_time.saturating_add(conduct.elapsed);

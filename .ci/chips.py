@@ -14,7 +14,8 @@ from emulate import TARGET_DIR, Failed, guarded
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = TARGET_DIR / "firmware"
 M4F, M0, RISCV = "thumbv7em-none-eabihf", "thumbv6m-none-eabi", "riscv32imc-unknown-none-elf"
-# Library crates choose no chip; here they are checked with each.
+# Library crates choose no chip; here they are checked with each, and linted with one.
+CLIPPY = {"STM32F427", "ESP32-C3"}
 CHECKED = [
     ("STM32F405", "bms-stm32", M4F, ["embassy-stm32/stm32f405rg", "bms-stm32/bxcan"]),
     ("STM32F427", "bms-stm32", M4F, ["embassy-stm32/stm32f427zi", "bms-stm32/bxcan"]),
@@ -44,8 +45,11 @@ def run(command, folder=".", **environment):
 
 def check():
     for chip, crate, target, features in CHECKED:
-        took = run(["cargo", "check", "--quiet", "--locked", "-p", crate, "--target", target, "--features", ",".join(features)])
-        print(f"{crate:<10} {chip:<16} checked, {took:.0f} s", flush=True)
+        command, rest = ("clippy", ["--", "-D", "warnings"]) if chip in CLIPPY else ("check", [])
+        took = run(["cargo", command, "--quiet", "--locked", "-p", crate, "--target", target, "--features", ",".join(features), *rest])
+        print(f"{crate:<10} {chip:<16} {command}: {took:.0f} s", flush=True)
+    for folder in ("examples/stm32-pack", "examples/esp32-pack", "examples/emulated/stm32f427", "examples/emulated/esp32c3/rom"):
+        run(["cargo", "fmt", "--all", "--check"], folder)
 
 
 def elf(example):

@@ -59,7 +59,7 @@ class Checks:
         board = self.board
         since = board.now_us
         board.change(**world)
-        board.run(3 * PERIOD_MS)
+        board.run(2 * PERIOD_MS)
         read = board.selected.get(source, since)
         edge = next((at for at, gates in board.edges if at > since and gates == wanted), None)
         if edge is None:
@@ -70,7 +70,7 @@ class Checks:
 
     def held(self, check, number, what, wanted, **world):
         self.board.change(**world)
-        self.board.run(3 * PERIOD_MS)
+        self.board.run(2 * PERIOD_MS)
         self.expect(check, number, self.board.gates == wanted, what)
 
 
@@ -105,17 +105,17 @@ def run(elf, routines, root):
     checks.held("voltage", "P04", "3.54 V, above the recovery: still off", no_charge, cells=cells(12, 3.54))
     checks.after("voltage", "P04", "3.45 V, on again", 2 + 12, both, cells=cells(12, 3.45))
     normal = {2: 25.0, 3: 25.0, 4: 25.0}
-    checks.after("temperature", "P14", "T2 at -2 °C, charge gate off", 14, no_charge, celsius=normal | {3: -2.0})
-    checks.after("temperature", "P14", "6.5 °C, on again", 14, both, celsius=normal | {3: 6.5})
-    checks.after("temperature", "P13", "T1 at 62 °C, both gates off", 14, none, celsius=normal | {2: 62.0})
-    checks.after("temperature", "P13", "54 °C, on again", 14, both, celsius=normal | {2: 54.0})
-    checks.after("temperature", "P15", "switches at 77 °C, both gates off", 14, none, celsius=normal | {4: 77.0})
-    checks.after("temperature", "P15", "68 °C, on again", 14, both, celsius=normal | {4: 68.0})
+    checks.after("temperature", "P14", "T2 at -2 °C, charge gate off", 15, no_charge, celsius=normal | {3: -2.0})
+    checks.after("temperature", "P14", "6.5 °C, on again", 15, both, celsius=normal | {3: 6.5})
+    checks.after("temperature", "P13", "T1 at 62 °C, both gates off", 15, none, celsius=normal | {2: 62.0})
+    checks.after("temperature", "P13", "54 °C, on again", 15, both, celsius=normal | {2: 54.0})
+    checks.after("temperature", "P15", "switches at 77 °C, both gates off", 15, none, celsius=normal | {4: 77.0})
+    checks.after("temperature", "P15", "68 °C, on again", 15, both, celsius=normal | {4: 68.0})
     checks.held("sensors", "X02", "thermistor T1 unplugged: both gates off", none, celsius=normal | {2: None})
     board.change(celsius=normal)
-    board.run(5 * PERIOD_MS)
+    board.run(3 * PERIOD_MS)
     board.change(stuck=0.5)
-    board.run(200)
+    board.run(115)
     checks.expect("sensors", "X01", board.gates == none, "converter stuck at half its range: both gates off")
     for number, why in BLANK:
         checks.blank(number, why)

@@ -7,9 +7,8 @@
 //! | PB2 | comparator, high at a short circuit | PA3 PA4 PA5 | battery thermistors 1 and 2, that of the switches |
 //! | PC6 … PC10 | multiplexer's select lines | PA6 | stack through 1 MΩ : 33 kΩ |
 //! | PC11 | high while a charger is plugged in | PA2 | status as text, 115200 8N1 |
-//! | PC12 | power hold | PB8 PB9 | CAN, 500 kbit/s |
+//! | PC12 | power hold | PB14 | heater, 40 Ω, fed by the battery |
 //! | PC13 | LED of the link | PC14 | buzzer |
-//! | PB14 | heater, 40 Ω, fed by the battery | | |
 //!
 //! The multiplexer has 32 positions: 0 to 23 are the cells, 30 is ground, 31 half the reference. Both are read in every
 //! scan: a converter or multiplexer that is stuck cannot show both.

@@ -41,7 +41,7 @@ const OUTPUTS: [(usize, u8, Output); 4] = [
     (PORT_B, 14, Output::Heater),
     (PORT_C, 12, Output::PowerHold),
 ];
-const BRANCH_TO_ITSELF: u64 = 0xe7fe;
+const TIM2_CONTROL: u64 = 0x4000_0000;
 const PAINT: u64 = 0xa5a5_a5a5;
 /// How much of the stack is watched, and how much may lie untouched inside it.
 const STACK_DEPTH: u64 = 12 * 1_024;
@@ -78,10 +78,6 @@ struct Shared {
     previous: Option<Source>,
     /// The instruction count at the start of the last conversion.
     began: u64,
-    /// The instruction that last read the converter.
-    reader: Option<u64>,
-    /// An instruction that was replaced, and what it was.
-    patched: Option<(u64, u64)>,
     pending: u64,
     outputs: [bool; 4],
     /// When both gates were last seen to go low, in instructions.
@@ -169,7 +165,7 @@ impl Emulator {
             put(session, pin, stuck.unwrap_or(levels.channels[usize::from(pin)]));
         }
     }
-    /// After a reset the code is whole again, and nothing is pending.
+    /// After a reset nothing is pending.
     fn take_resets(&self, session: &Bench, host: &mut dyn Host) {
         let mut shared = lock(&self.shared);
         for reset in &session.resets()[shared.resets..] {
@@ -181,9 +177,6 @@ impl Emulator {
             shared.resets = session.resets().len();
             shared.pending = 0;
             exti::release(host);
-            if let Some((address, was)) = shared.patched.take() {
-                let _ = host.program(address, Width::W16, was);
-            }
         }
     }
     fn converter(&self, session: &mut Bench, host: &mut dyn Host, access: &Access, value: u64) {
@@ -199,7 +192,6 @@ impl Emulator {
                     shared.happened.reads.push((access.virtual_time.0, source));
                 }
                 shared.previous = source;
-                shared.reader = access.program_counter;
                 shared.happened.converting += access.instruction_count - shared.began;
             }
             (ADC1_CONTROL, AccessKind::Write) if value & START_CONVERSION != 0 => {
@@ -297,8 +289,6 @@ impl Sim {
             sequence: 0,
             previous: None,
             began: 0,
-            reader: None,
-            patched: None,
             pending: 0,
             outputs: [false; 4],
             opened: 0,
@@ -404,16 +394,12 @@ impl Sim {
         match fault {
             Fault::Stuck(part) => shared.stuck = Some((part * f64::from(REFERENCE_MV)).round() as u32),
             Fault::Stalled => {
-                // The loop ends where it last read the converter.
-                let reader = shared.reader.ok_or("the converter was never read")?;
                 drop(shared);
-                let shared = self.shared.clone();
+                // The timer that wakes the main loop stands still.
                 return self
-                    .act(move |_, host, _| {
-                        if let Ok(was) = host.read(reader, Width::W16) {
-                            lock(&shared).patched = Some((reader, was));
-                            let _ = host.program(reader, Width::W16, BRANCH_TO_ITSELF);
-                        }
+                    .act(|session, host, stop| {
+                        let halt = Access::new(AccessKind::Write, TIM2_CONTROL, Width::W32, 0);
+                        session.access(halt.at(stop.instruction_count, stop.at), host);
                     })
                     .map(|_| ());
             }

@@ -582,3 +582,20 @@ fn one_image(bytes: Vec<u8>, noise: &mut Noise) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// The image of a store that was used for so many operations: words of 4 bytes, pages of 2 kB, as [`image`] takes it.
+#[must_use]
+pub fn sample_image(seed: u64, operations: usize) -> Vec<u8> {
+    let gate = Gate::open();
+    let mut noise = Noise(seed);
+    let mut contents = Contents::default();
+    let mut flash = RamFlash::<4, 2_048>::new(6 + LOG as usize);
+    for _ in 0..operations {
+        let operation = Operation::random(&mut noise, &contents);
+        let done = open(flash.clone(), &gate, 3).and_then(|(store, _)| perform(store, &gate, 3, operation));
+        let Some((store, Ok(()))) = done else { break };
+        flash = store.into_flash().0;
+        contents = operation.apply(contents);
+    }
+    flash.bytes().to_vec()
+}

@@ -22,6 +22,7 @@ pub mod run;
 pub mod saving;
 pub mod scenario;
 pub mod series;
+pub mod serve;
 pub mod session;
 pub mod table;
 pub mod timeline;
@@ -87,6 +88,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         Some(Command::Status(image)) => memory::status(image, directory, json, out),
         Some(Command::Log(image)) => memory::log(image, directory, json, out),
         Some(Command::StoreTest(tested)) => memory::store_test(*tested, arguments.seed.unwrap_or(1), json, out),
+        Some(Command::Serve(served)) => serve::run(served, arguments.seed, out),
         Some(Command::Trace(recorded)) => trace::run(recorded, json, out),
     }
 }

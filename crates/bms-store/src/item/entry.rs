@@ -1,7 +1,7 @@
 //! One entry of the log: an event, and with an alarm the freeze frame.
 
 use bms_core::config::PARAMETERS;
-use bms_core::event::{Event, EventKind};
+use bms_core::event::{AccessEvent, Event, EventKind};
 use bms_core::measurement::{BATTERY_SENSORS, Reading};
 use bms_core::protection::{Alarm, AlarmSet};
 use bms_core::status::Status;
@@ -146,6 +146,7 @@ fn code(kind: EventKind) -> Option<(u8, u8, u8, i32)> {
         EventKind::Reconfigured => plain(9, 0),
         EventKind::Started => plain(10, 0),
         EventKind::ShuttingDown => plain(11, 0),
+        EventKind::Access(event) => plain(12, event.number()),
         _ => None,
     }
 }
@@ -164,6 +165,7 @@ fn kind((code, detail, index, value): (u8, u8, u8, i32)) -> Option<EventKind> {
         9 => EventKind::Reconfigured,
         10 => EventKind::Started,
         11 => EventKind::ShuttingDown,
+        12 => EventKind::Access(AccessEvent::from_number(detail)?),
         _ => return None,
     })
 }
@@ -208,5 +210,53 @@ impl Entry {
         };
         input.end()?;
         Ok(Self { number, start, run_time_seconds, calendar, event, frame })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use bms_core::config::ParameterId;
+
+    use super::*;
+
+    #[test]
+    fn every_event_comes_back() {
+        let kinds = [
+            EventKind::Raised { alarm: Alarm::OpenWire, index: Some(3), value: -5 },
+            EventKind::Raised { alarm: Alarm::ShortCircuit, index: None, value: 0 },
+            EventKind::Cleared { alarm: Alarm::Abuse },
+            EventKind::Switched { charge: true, discharge: false },
+            EventKind::Balancing { active: true },
+            EventKind::Heating { active: false },
+            EventKind::Full,
+            EventKind::Empty,
+            EventKind::ParameterChanged { parameter: ParameterId::BalanceTrigger },
+            EventKind::Reconfigured,
+            EventKind::Started,
+            EventKind::ShuttingDown,
+            EventKind::Access(AccessEvent::ChangeRefused),
+        ];
+        for kind in kinds {
+            let event = Event { at: Instant::from_millis(1 << 40), kind };
+            let entry =
+                Entry { number: 9, start: 2, run_time_seconds: 3, calendar: Some(4), event: Ok(event), frame: None };
+            let mut buffer = [0; 128];
+            let mut out = Writer::new(&mut buffer);
+            entry.encode(&mut out);
+            let length = out.finish().unwrap();
+            assert_eq!(Entry::decode(9, &buffer[..length]), Ok(entry));
+        }
+    }
+
+    /// Numbers are part of the format: a new alarm or parameter comes at the end of its table, or stored ones change their
+    /// meaning.
+    #[test]
+    fn numbers_stay() {
+        for (number, alarm) in
+            [(0, Alarm::CellUndervoltage), (22, Alarm::SevereChargeOvercurrent), (55, Alarm::CountersCorrupt)]
+        {
+            assert_eq!(alarm as u8, number, "{alarm}");
+        }
     }
 }

@@ -88,6 +88,7 @@ fn what(entry: &Entry, config: Option<&ValidConfig>) -> (String, String) {
         EventKind::Reconfigured => ("reconfigured".to_owned(), String::new()),
         EventKind::Started => ("started".to_owned(), String::new()),
         EventKind::ShuttingDown => ("shutting down".to_owned(), String::new()),
+        EventKind::Access(event) => ("access".to_owned(), format!("{event:?}")),
         _ => ("another event".to_owned(), String::new()),
     }
 }

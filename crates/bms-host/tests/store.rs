@@ -247,7 +247,8 @@ fn a_pack_at_work_never_waits_for_its_flash() {
             }
             let at = rig.now();
             keeper.after_step(at, rig.bms_mut());
-            (touched.written.set(0), touched.erased.set(0));
+            touched.written.set(0);
+            touched.erased.set(0);
             let _ = poll_once(saving.as_mut());
             let closed = command.charge.is_closed() || command.discharge.is_closed();
             steps_closed += u32::from(closed);

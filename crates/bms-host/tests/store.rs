@@ -230,14 +230,14 @@ fn a_pack_at_work_never_waits_for_its_flash() {
         let mut saving = pin!(keeper.run(&mut store));
         rig.plant_mut().set_load(Load::Current(40.0));
         for step in 0..150_000_u32 {
-            if step % 3_000 == 1_500 {
-                let trigger = 10_000 + 1_000 * (step as i32 / 3_000);
+            if step % 10_000 == 1_500 {
+                let trigger = 10_000 + 1_000 * (step as i32 / 10_000);
                 rig.set_parameter(ParameterId::BalanceTrigger, trigger).unwrap();
             }
-            if step % 50_000 == 40_000 {
+            if step % 15_000 == 13_000 {
                 rig.request(Request::EmergencyStop).unwrap();
             }
-            if step % 50_000 == 42_000 {
+            if step % 15_000 == 14_000 {
                 rig.request(Request::ResetEmergencyStop).unwrap();
             }
             let command = rig.step();

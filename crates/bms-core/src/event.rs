@@ -141,25 +141,22 @@ const CAPACITY: usize = 8;
 /// A bounded queue: the oldest events are kept (the first cause matters most), later ones are counted as lost.
 #[derive(Clone, Debug)]
 pub(crate) struct EventQueue {
-    queue: heapless::Vec<Event, CAPACITY>,
+    queue: heapless::Deque<Event, CAPACITY>,
     lost: u32,
 }
 
 impl EventQueue {
     pub(crate) const fn new() -> Self {
-        Self { queue: heapless::Vec::new(), lost: 0 }
+        Self { queue: heapless::Deque::new(), lost: 0 }
     }
+    #[inline(never)]
     pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
-        if self.queue.push(Event { at, kind }).is_err() {
+        if self.queue.push_back(Event { at, kind }).is_err() {
             self.lost = self.lost.saturating_add(1);
         }
     }
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        // The oldest goes to the end, and off.
-        if self.queue.len() > 1 {
-            self.queue.rotate_left(1);
-        }
-        self.queue.pop()
+        self.queue.pop_front()
     }
     pub(crate) const fn lost(&self) -> u32 {
         self.lost

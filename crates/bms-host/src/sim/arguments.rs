@@ -61,6 +61,8 @@ pub enum Command {
     Watch(WatchArguments),
     /// Check the configuration in a scenario or configuration file
     Check(CheckArguments),
+    /// Estimate the state of charge of measured cell data
+    Soc(SocArguments),
     /// Print the table of parameters
     Parameters(ParametersArguments),
 }
@@ -80,6 +82,32 @@ pub struct RunArguments {
     /// Print the status page of the end too.
     #[arg(long)]
     pub page: bool,
+}
+
+/// Arguments of `soc`.
+#[derive(Debug, Args)]
+pub struct SocArguments {
+    /// Measured data: CSV with the columns time_s,current_a,voltage_v,temp_c; soc_ref too, if it shall be compared.
+    #[arg(long, value_name = "IN.csv")]
+    pub input: PathBuf,
+    /// Where the estimate goes: CSV with the columns time_s,soc_est,soc_sigma,soc_shown.
+    #[arg(long, value_name = "OUT.csv")]
+    pub output: PathBuf,
+    /// Capacity that the BMS is configured with, in Ah.
+    #[arg(long, value_name = "AH", value_parser = parse_capacity)]
+    pub capacity_ah: f64,
+    /// State of charge that the BMS believes at the start, 0 to 1.
+    #[arg(long, value_name = "SOC", value_parser = parse_part)]
+    pub initial_soc: f64,
+    /// How sure it is of that: one standard deviation, 0 to 1.
+    #[arg(long, value_name = "SIGMA", value_parser = parse_part)]
+    pub initial_sigma: f64,
+    /// The cell: a name (pan, a123, lfpflat, calce, ae_nmc, ae_lfp, li-ion, lifepo4, lto) or a TOML file (docs/state-of-charge.md).
+    #[arg(long, value_name = "NAME|FILE")]
+    pub cell: String,
+    /// Draw the estimate with its confidence, beside soc_ref where the input has it.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
 }
 
 /// Arguments of `replay`.
@@ -157,6 +185,10 @@ pub struct ParametersArguments {
 
 fn parse_capacity(text: &str) -> Result<f64, String> {
     in_range(text, 0.01, 2_000.0, "Ah")
+}
+
+fn parse_part(text: &str) -> Result<f64, String> {
+    in_range(text, 0.0, 1.0, "")
 }
 
 fn parse_spread(text: &str) -> Result<f64, String> {

@@ -21,6 +21,7 @@ pub mod run;
 pub mod scenario;
 pub mod series;
 pub mod session;
+pub mod soc;
 pub mod table;
 pub mod timeline;
 pub mod trace;
@@ -77,6 +78,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         Some(Command::Run(arguments_of_run)) => {
             run::run(arguments_of_run, arguments.seed, directory, json, colours, out)
         }
+        Some(Command::Soc(measured)) => soc::run(measured, json, out),
         Some(Command::Check(arguments)) => check::run(arguments, json, out),
         Some(Command::Parameters(arguments)) => parameters::run(arguments, json, out),
         Some(Command::Replay(data)) => replay::run(data, arguments.seed.unwrap_or(1), directory, json, colours, out),

@@ -4,7 +4,9 @@
 //! its own slow voltage error and resistance error, so that a constant 3 mV is not taken for proof. One pass over all of
 //! them is spread over several steps.
 
-use super::math::{ONE, exp_negative, narrow, ratio, scaled};
+use super::filter::STEEPEST;
+use super::math::{ONE, exp_negative, logarithm, narrow, ratio, scaled};
+use super::tracker::{faded, renewed};
 
 /// How many hypotheses there are: from −10 % to 110 % in steps of 2 %.
 pub(super) const COUNT: usize = 61;
@@ -79,12 +81,15 @@ pub(super) struct Bank {
     shared: Shared,
     pass: Option<(Pass, Gains)>,
     next: usize,
+    first: bool,
     since_diffusion: u32,
 }
 
 /// What a pass needs beside its observation: ready-made from the shared covariance.
 #[derive(Clone, Copy, Debug)]
 struct Gains {
+    /// The first pass since a restart.
+    first: bool,
     bias: i64,
     resistance: i64,
     spread: i64,
@@ -101,6 +106,7 @@ impl Bank {
             shared: Shared { bb: 0, br: 0, rr: 0 },
             pass: None,
             next: 0,
+            first: true,
             since_diffusion: 0,
         }
     }
@@ -108,6 +114,7 @@ impl Bank {
     pub(super) fn restart(&mut self, charge: i64, sigma: i64, bias: i64, resistance: i64, resistance_error: i64) {
         self.shared = Shared { bb: bias, br: 0, rr: resistance_error };
         self.pass = None;
+        self.first = true;
         self.since_diffusion = 0;
         for (index, hypothesis) in self.hypotheses.iter_mut().enumerate() {
             let sigmas = ratio(offset_of(index).saturating_sub(charge) << 12, sigma.max(1)).clamp(-40_000, 40_000);
@@ -138,9 +145,8 @@ impl Bank {
     /// resistance error's variance.
     pub(super) fn begin(&mut self, pass: Pass, polarisation: i64, wander: i64) {
         let shared = &mut self.shared;
-        let kept = scaled(pass.keep, pass.keep, 30);
-        shared.bb = scaled(shared.bb, kept, 30).saturating_add(scaled(pass.bias, ONE.saturating_sub(kept), 30));
-        shared.br = scaled(shared.br, pass.keep, 30);
+        shared.bb = renewed(shared.bb, pass.keep, pass.bias);
+        shared.br = faded(shared.br, pass.keep);
         shared.rr = shared.rr.saturating_add(wander);
         let bias = shared.bb.saturating_add(scaled(shared.br, polarisation, 20));
         let resistance = shared.br.saturating_add(scaled(shared.rr, polarisation, 20));
@@ -149,7 +155,7 @@ impl Bank {
         shared.bb = shared.bb.saturating_sub(scaled(gain(bias), bias, 22)).max(16);
         shared.br = shared.br.saturating_sub(scaled(gain(bias), resistance, 22));
         shared.rr = shared.rr.saturating_sub(scaled(gain(resistance), resistance, 22)).max(16);
-        self.pass = Some((pass, Gains { bias, resistance, spread }));
+        self.pass = Some((pass, Gains { first: core::mem::take(&mut self.first), bias, resistance, spread }));
         self.next = 0;
     }
     /// Goes on with the pass for a number of hypotheses; the result when it is finished.
@@ -264,7 +270,7 @@ impl Hypothesis {
         let missed = scaled(i64::from(pass.voltage).saturating_sub(expected), 68_719, 16);
         let innovation = missed.saturating_sub(bias).clamp(-(1 << 21), 1 << 21);
         // The table's own error along the state of charge, where the curve is steep.
-        let steep = slope.saturating_mul(pass.table_error) / 1_000_000;
+        let steep = (slope.saturating_mul(pass.table_error) / 1_000_000).min(STEEPEST);
         let table = scaled(steep.saturating_mul(steep), 72_058, 16);
         let spread = gains.spread.saturating_add(table);
         let square = ratio(innovation.saturating_mul(innovation) << 12, (spread >> 4).max(1));
@@ -273,7 +279,9 @@ impl Hypothesis {
             narrow(scaled(sigmas, sigmas, 17).saturating_mul(i64::from(pass.length)) / 60_000)
         };
         let outside = if charge < 0 { beyond(charge) } else { beyond(charge.saturating_sub(ONE).max(0)) };
-        let loss = cost(square, pass.outlier).saturating_add(outside);
+        // A hypothesis that could explain anything is worth less: once, since its voltage error then remembers the choice.
+        let vague = if gains.first { logarithm(ratio(spread << 12, (gains.spread >> 4).max(1))) / 2 } else { 0 };
+        let loss = cost(square, pass.outlier).saturating_add(outside).saturating_add(vague);
         self.likelihood = self.likelihood.saturating_sub(loss).max(i32::MIN / 4);
         let bound = (pass.bias.saturating_add(table).max(0) as u64).isqrt() as i64;
         let bias_gain = ratio(gains.bias.saturating_add(table) << 20, spread);

@@ -6,7 +6,7 @@
 
 use super::bank::{Bank, COUNT, POINTS, Pass, SPACING};
 use super::display::Display;
-use super::math::{ONE, decay, narrow, ratio, scaled};
+use super::math::{ONE, decay, logarithm, narrow, ratio, scaled};
 use super::model::{CellModel, PATHS, Resistances, Tuning, between_knots};
 use super::tracker::{Seen, Tracker, deviation, variance};
 use super::{Anchor, CoulombCounter, Estimator, Evidence, Learned, Source, StateOfCharge, StateOfHealth};
@@ -26,6 +26,8 @@ const THREE_SIGMAS: i64 = 9 << 16;
 const UNDER_LOAD: i32 = 1_311;
 /// Thousandths of the capacity per hour that cannot be a sensor's offset.
 const STUCK: i64 = 20;
+/// Polarisation in µV below which the under-voltage alarm is an anchor.
+const RESTED: i32 = 100_000;
 /// Temperature while no sensor delivers.
 const ROOM: Temperature = Temperature::from_tenths(250);
 
@@ -40,6 +42,9 @@ const FIVE_PERCENT: i32 = ((1 << 30) + 19) / 20;
 const LEARNING: i64 = ONE / 5;
 /// The value of `capacity_learning` that allows it.
 const PARTIAL_CYCLES: i32 = 2;
+/// What the table's error along the state of charge may come to as a voltage, in µV: or nothing would ever contradict an
+/// estimate that stands at the steep end of the curve.
+pub(super) const STEEPEST: i64 = 150_000;
 /// How finely the bank can tell, in millionths: its spacing over √12.
 const GRID: i64 = 5_774;
 /// What a capacity may change by over a fifth of a cycle, in millionths.
@@ -345,7 +350,7 @@ impl ModelEstimator {
         let slope = ratio(high.saturating_sub(low) << 30, width).clamp(10_000, 16_000_000);
         let mean = centre.saturating_mul(2).saturating_add(low).saturating_add(high) / 4;
         let curved = mean.saturating_sub(centre);
-        let table = slope.saturating_mul(i64::from(tuning.table_error)) / 1_000_000;
+        let table = (slope.saturating_mul(i64::from(tuning.table_error)) / 1_000_000).min(STEEPEST);
         let bias = self.slow_error(soc, seen).saturating_add(variance(table));
         self.tracker.predict(seen.moved, seen.hours, self.keep(seen), bias, tuning);
         let Some(voltage) = seen.voltage else { return };
@@ -434,11 +439,18 @@ impl ModelEstimator {
             self.tracker.states.resistance = found.resistance;
             // Rounding must not make the tie closer than the two are uncertain.
             let root = |variance: i64| (variance.max(0) as u64).isqrt() as i64;
-            let limit = root(spread).saturating_mul(root(found.bias_variance)) / 20 * 19;
+            let limit = scaled(root(spread).saturating_mul(root(found.bias_variance)), 31, 5);
             self.tracker.covariance.cb = found.bias_tie.clamp(limit.saturating_neg(), limit);
             self.tracker.covariance.rr = found.resistance_variance;
             self.phase = Phase::Tracker;
         }
+    }
+
+    /// Whether the polarisation is so small that the lowest voltage means an empty pack, not a cold or loaded one.
+    fn is_rested(&self) -> bool {
+        let soc = narrow(self.charge().clamp(0, ONE));
+        let knots = self.resistances.polarisation(&self.last.currents);
+        between_knots(&self.model, &knots, soc).saturating_abs() < RESTED
     }
 
     /// The full anchor: as long as the tail flows, what is still missing follows from it.
@@ -533,14 +545,7 @@ fn price(drift: u32) -> i32 {
         i64::from(drift).saturating_mul(i64::from(drift)) << 16,
         spacing.saturating_mul(spacing).saturating_mul(120),
     );
-    // ln by halving: good to a few percent, which is plenty here.
-    let bits = 64_u32.saturating_sub(likely.max(1).leading_zeros());
-    let top = likely.max(1) << 63_u32.saturating_sub(bits) >> 47;
-    let log2 = i64::from(bits)
-        .saturating_sub(17)
-        .saturating_mul(65_536)
-        .saturating_add(top.saturating_sub(32_768).saturating_mul(2));
-    narrow(scaled(log2, 45_426, 16)).saturating_neg().clamp(0, 20 << 16)
+    logarithm(likely).saturating_neg().clamp(0, 20 << 16)
 }
 
 impl Estimator for ModelEstimator {
@@ -551,7 +556,7 @@ impl Estimator for ModelEstimator {
         if self.bank.busy() {
             self.search_on(PER_STEP);
         }
-        let empty = anchor == Some(Anchor::Empty) && self.phase != Phase::New;
+        let empty = anchor == Some(Anchor::Empty) && self.phase != Phase::New && self.is_rested();
         if empty {
             let seen = Observation { length: 60_000, ..self.last };
             self.take_anchor(Anchor::Empty, &seen);

@@ -5,6 +5,7 @@
 
 mod bank;
 mod chemistry;
+mod chemistry_tables;
 mod coulomb;
 mod display;
 mod filter;
@@ -16,6 +17,7 @@ mod tracker;
 
 pub use crate::measurement::{CellScan, CurrentInterval};
 pub use chemistry::{FLAT, SLOPED};
+pub use chemistry_tables::{LI_ION, LIFEPO4, LTO};
 pub use coulomb::CoulombCounter;
 pub use filter::ModelEstimator;
 pub use model::{CellModel, KNOTS, PATHS, Tuning};

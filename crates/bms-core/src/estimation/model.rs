@@ -1,6 +1,7 @@
 //! What the estimators know of a cell: const tables, and what they say at a temperature.
 
 use super::math::{exp2, lookup, narrow, ratio, scaled};
+use crate::config::Chemistry;
 use crate::units::{Charge, Temperature, Voltage};
 
 /// How many points over the state of charge the resistances have.
@@ -170,6 +171,15 @@ pub(super) fn between_knots(model: &CellModel, values: &[i32; KNOTS], soc: i32) 
 }
 
 impl CellModel {
+    /// A typical cell of a chemistry: a start. A model of your own cell is better, see docs/state-of-charge.md.
+    #[must_use]
+    pub const fn typical(chemistry: Chemistry) -> Self {
+        match chemistry {
+            Chemistry::LiIon => super::LI_ION,
+            Chemistry::LiFePo4 => super::LIFEPO4,
+            Chemistry::Lto => super::LTO,
+        }
+    }
     /// Open-circuit voltage in µV, on the middle of the branches, at a state of charge with one = 2^30.
     pub(super) fn middle(&self, soc: i32) -> i32 {
         lookup(self.open_circuit, soc).saturating_mul(100) >> 8

@@ -19,6 +19,17 @@ pub(super) fn deviation(variance: i64) -> u32 {
     u32::try_from(scaled(root, 1_000_000, 20)).unwrap_or(u32::MAX)
 }
 
+/// What a factor (one = 2^30) leaves of a covariance. Twenty bits of it, so that the product fits 63 bits.
+pub(super) fn faded(covariance: i64, keep: i64) -> i64 {
+    scaled(covariance, keep >> 10, 20)
+}
+
+/// The variance of an error that forgets by `keep` towards its stationary variance.
+pub(super) fn renewed(variance: i64, keep: i64, stationary: i64) -> i64 {
+    let kept = scaled(keep, keep, 30);
+    faded(variance, kept).saturating_add(faded(stationary, ONE.saturating_sub(kept)))
+}
+
 /// The five states, in the order of the covariance's rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct States {
@@ -119,10 +130,9 @@ impl Tracker {
         p.cc = p.cc.saturating_add(mixed(p.ck.saturating_add(ck), p.co.saturating_add(co)));
         (p.ck, p.co) = (ck, co);
         for tie in [&mut p.cb, &mut p.kb, &mut p.ob, &mut p.br] {
-            *tie = scaled(*tie, keep, 30);
+            *tie = faded(*tie, keep);
         }
-        let kept = scaled(keep, keep, 30);
-        p.bb = scaled(p.bb, kept, 30).saturating_add(scaled(bias, ONE.saturating_sub(kept), 30));
+        p.bb = renewed(p.bb, keep, bias);
         p.cc = p.cc.saturating_add(scaled(variance(i64::from(tuning.drift)), hours, 30));
         // The resistance wanders by a third of its uncertainty in an hour.
         let wander = variance(i64::from(tuning.resistance_error).saturating_mul(300));

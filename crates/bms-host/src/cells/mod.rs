@@ -5,7 +5,7 @@ mod fitted;
 use std::path::Path;
 
 use bms_core::config::Chemistry;
-use bms_core::estimation::CellModel;
+use bms_core::estimation::{CellModel, LI_ION, LIFEPO4, LTO};
 
 use crate::sim::failure::FileError;
 
@@ -21,13 +21,16 @@ pub struct Cell {
 }
 
 /// The cells that are known by name.
-pub const CELLS: [(&str, Cell); 6] = [
+pub const CELLS: [(&str, Cell); 9] = [
     ("pan", Cell { chemistry: Chemistry::LiIon, charge_voltage: 4.2, model: fitted::PAN }),
     ("a123", Cell { chemistry: Chemistry::LiFePo4, charge_voltage: 3.6, model: fitted::A123 }),
     ("lfpflat", Cell { chemistry: Chemistry::LiFePo4, charge_voltage: 3.6, model: fitted::LFPFLAT }),
     ("calce", Cell { chemistry: Chemistry::LiFePo4, charge_voltage: 3.6, model: fitted::CALCE }),
     ("ae_nmc", Cell { chemistry: Chemistry::LiIon, charge_voltage: 4.2, model: fitted::AE_NMC }),
     ("ae_lfp", Cell { chemistry: Chemistry::LiFePo4, charge_voltage: 3.6, model: fitted::AE_LFP }),
+    ("li-ion", Cell { chemistry: Chemistry::LiIon, charge_voltage: 4.2, model: LI_ION }),
+    ("lifepo4", Cell { chemistry: Chemistry::LiFePo4, charge_voltage: 3.55, model: LIFEPO4 }),
+    ("lto", Cell { chemistry: Chemistry::Lto, charge_voltage: 2.7, model: LTO }),
 ];
 
 /// A cell by its name, or from a file.

@@ -63,6 +63,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Estimate the state of charge of measured cell data
     Soc(SocArguments),
+    /// Learn the capacity from measured ageing data, and compare it with the laboratory's
+    Capacity(CapacityArguments),
     /// Print the table of parameters
     Parameters(ParametersArguments),
 }
@@ -108,6 +110,23 @@ pub struct SocArguments {
     /// Draw the estimate with its confidence, beside soc_ref where the input has it.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
+}
+
+/// Arguments of `capacity`.
+#[derive(Debug, Args)]
+pub struct CapacityArguments {
+    /// Measured data: CSV with the columns time_s,current_a,voltage_v,temp_c.
+    #[arg(long, value_name = "IN.csv")]
+    pub input: PathBuf,
+    /// The laboratory's cycles: CSV with the columns cycle,t_end_s,capacity_lab_ah.
+    #[arg(long, value_name = "CYCLES.csv")]
+    pub cycles: PathBuf,
+    /// Capacity that the BMS is configured with, in Ah.
+    #[arg(long, value_name = "AH", value_parser = parse_capacity)]
+    pub nominal_ah: f64,
+    /// The cell, as for `soc`.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub cell: String,
 }
 
 /// Arguments of `replay`.

@@ -15,9 +15,10 @@ use bms_core::time::Instant;
 use bms_core::units::{Charge, Current, Temperature, Voltage, deg_c};
 
 use super::arguments::SocArguments;
-use super::failure::{FileError, Failure, Outcome, write};
+use super::failure::{Failure, FileError, Outcome, write};
 use super::measured::{self, Row};
 use super::scenario::saturating;
+use super::soc_plot;
 use crate::cells::{self, Cell};
 
 /// Capacity of the pack that the cell is scaled to, Ah: so that a milliampere is fine enough for any cell.
@@ -28,7 +29,7 @@ const CELLS: u8 = 4;
 const STEP_MS: u64 = 1_000;
 
 /// The estimate after one row.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Estimate {
     /// Seconds, as in the row.
     pub time_s: f64,
@@ -112,8 +113,7 @@ impl Bench {
             ..Snapshot::default()
         };
         bms.restore(Stored::Snapshot(snapshot), ResetCause::PowerOn);
-        let temperature =
-            Temperatures { battery: [Reading::NotMeasured; 5], mos: Reading::Valid(deg_c(25)) };
+        let temperature = Temperatures { battery: [Reading::NotMeasured; 5], mos: Reading::Valid(deg_c(25)) };
         Ok(Self { bms, scale, last: 0, temperature })
     }
 
@@ -144,6 +144,11 @@ impl Bench {
         self.last = milliseconds;
         self.bms.step(now, Input::Sample(&sample));
         while self.bms.poll_event().is_some() {}
+    }
+    /// The learned capacity of the cell, Ah.
+    #[must_use]
+    pub fn capacity_ah(&self) -> f64 {
+        self.bms.status().capacity.as_milliamp_millis() as f64 / 3.6e9 / self.scale
     }
     /// What is estimated now.
     #[must_use]
@@ -187,11 +192,8 @@ pub fn estimate(rows: &[Row], cell: &Cell, start: Start) -> Result<Vec<Estimate>
 pub fn run(arguments: &SocArguments, json: Option<&Path>, out: &mut dyn Write) -> Result<Outcome, Failure> {
     let rows = measured::load(&arguments.input)?;
     let cell = cells::find(&arguments.cell)?;
-    let start = Start {
-        capacity_ah: arguments.capacity_ah,
-        soc: arguments.initial_soc,
-        sigma: arguments.initial_sigma,
-    };
+    let start =
+        Start { capacity_ah: arguments.capacity_ah, soc: arguments.initial_soc, sigma: arguments.initial_sigma };
     let estimates =
         estimate(&rows, &cell, start).map_err(|reason| FileError::whole(Path::new(&arguments.cell), reason))?;
     let mut text = String::from("time_s,soc_est,soc_sigma,soc_shown\n");
@@ -200,6 +202,27 @@ pub fn run(arguments: &SocArguments, json: Option<&Path>, out: &mut dyn Write) -
         let _ = writeln!(text, "{time_s},{soc:.6},{sigma:.6},{shown:.3}");
     }
     write(&arguments.output, text.as_bytes())?;
-    let _ = (json, out);
+    if let Some(file) = &arguments.plot {
+        let title = format!("{} from {:.0} % ± {:.0} %", arguments.cell, 100.0 * start.soc, 100.0 * start.sigma);
+        soc_plot::draw(file, &title, &rows, &estimates)?;
+    }
+    let error = rows.iter().zip(&estimates).filter_map(|(row, estimate)| Some((estimate.soc - row.soc?).powi(2)));
+    let (count, sum) = error.fold((0_u32, 0.0), |(count, sum), square| (count + 1, sum + square));
+    if count > 0 {
+        writeln!(out, "root mean square error: {:.2} %", 100.0 * (sum / f64::from(count)).sqrt())?;
+    }
+    if let Some(last) = estimates.last() {
+        writeln!(
+            out,
+            "end: {:.1} % ± {:.1} %, shown {:.1} %",
+            100.0 * last.soc,
+            100.0 * last.sigma,
+            100.0 * last.shown
+        )?;
+    }
+    if let Some(file) = json {
+        let text = serde_json::to_vec_pretty(&estimates).map_err(|error| FileError::whole(file, error))?;
+        write(file, &text)?;
+    }
     Ok(Outcome::Done)
 }

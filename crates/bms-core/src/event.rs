@@ -67,6 +67,72 @@ pub enum EventKind {
     Started,
     /// The snapshot should be stored now: the power is about to go.
     ShuttingDown,
+    /// Something about who may change what (S05–S08).
+    Access(AccessEvent),
+}
+
+/// Which password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[repr(u8)]
+pub enum PasswordKind {
+    /// Allows connecting (S06).
+    Connection,
+    /// Gates every change (S05).
+    Settings,
+}
+
+/// What happened about passwords and authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum AccessEvent {
+    /// A password or a proof of it was right.
+    LoggedIn(PasswordKind),
+    /// A password or a proof of it was wrong.
+    Failed(PasswordKind),
+    /// An attempt while attempts are blocked; it was not looked at.
+    Blocked(PasswordKind),
+    /// A password was changed.
+    PasswordChanged(PasswordKind),
+    /// The device name was changed (S08).
+    NameChanged,
+    /// Somebody is there: the window for changes is open (D34).
+    PresenceSeen,
+    /// A change over a link was carried out.
+    Changed,
+    /// A change over a link was refused: no authority, or the change itself is not allowed.
+    ChangeRefused,
+}
+
+impl AccessEvent {
+    /// All of them; their places are numbers that stores keep.
+    pub const ALL: [Self; 12] = [
+        Self::LoggedIn(PasswordKind::Connection),
+        Self::LoggedIn(PasswordKind::Settings),
+        Self::Failed(PasswordKind::Connection),
+        Self::Failed(PasswordKind::Settings),
+        Self::Blocked(PasswordKind::Connection),
+        Self::Blocked(PasswordKind::Settings),
+        Self::PasswordChanged(PasswordKind::Connection),
+        Self::PasswordChanged(PasswordKind::Settings),
+        Self::NameChanged,
+        Self::PresenceSeen,
+        Self::Changed,
+        Self::ChangeRefused,
+    ];
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        (0..).zip(Self::ALL).find(|(_, event)| *event == self).map_or(u8::MAX, |(number, _)| number)
+    }
+    /// The one with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
 }
 
 /// How many events wait for being fetched.

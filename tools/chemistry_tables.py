@@ -57,9 +57,9 @@ def lto(s):
 # name, open-circuit voltage, hysteresis half-width in V, its rate, resistances in µΩ·Ah (ohmic and behind the three lags),
 # activation in K, tuning, what
 CELLS = [
-    ("LI_ION", li_ion, 0.0, 0, (60_000, 20_000, 18_000, 25_000), 2_800, "SLOPED", "Typical NMC or NCA against graphite"),
-    ("LIFEPO4", lifepo4, 0.010, 10, (45_000, 18_000, 20_000, 35_000), 3_000, "FLAT", "Typical LiFePO4 against graphite"),
-    ("LTO", lto, 0.0, 0, (18_000, 8_000, 7_000, 8_000), 2_000, "SLOPED", "Typical LTO"),
+    ("LI_ION", li_ion, 0.0, 0, (60_000, 20_000, 18_000, 25_000), 2_800, "TYPICAL_SLOPED", "Typical NMC or NCA against graphite"),
+    ("LIFEPO4", lifepo4, 0.010, 10, (45_000, 18_000, 20_000, 35_000), 3_000, "TYPICAL_FLAT", "Typical LiFePO4 against graphite"),
+    ("LTO", lto, 0.0, 0, (18_000, 8_000, 7_000, 8_000), 2_000, "TYPICAL_SLOPED", "Typical LTO"),
 ]
 # How the resistances grow towards empty.
 SHAPE = [3.0, 2.0, 1.5, 1.3, 1.15, 1.05, 1.0, 1.0, 1.0, 1.0, 1.1]
@@ -68,7 +68,7 @@ SHAPE = [3.0, 2.0, 1.5, 1.3, 1.15, 1.05, 1.0, 1.0, 1.0, 1.0, 1.1]
 def main():
     grid = [k / (POINTS - 1) for k in range(POINTS)]
     text = ["//! Typical cells, written by tools/chemistry_tables.py; sources and licences stand there and in docs/state-of-charge.md.\n\n"
-            "use super::chemistry::{FLAT, SLOPED};\nuse super::model::CellModel;\n"]
+            "use super::chemistry::{TYPICAL_FLAT, TYPICAL_SLOPED};\nuse super::model::CellModel;\n"]
     for name, voltage, half, rate, ohms, activation, tuning, what in CELLS:
         values = [max(voltage(s), 0) for s in grid]
         values = [round(max(values[: k + 1]) * 1e4) for k in range(POINTS)]

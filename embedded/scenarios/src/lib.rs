@@ -10,6 +10,7 @@
 pub mod laws;
 
 pub mod digest;
+pub mod estimation;
 pub mod rules;
 
 use bms_core::command::Command;
@@ -85,6 +86,7 @@ pub fn trace(seed: u64, steps: u32) -> Outcome {
         hash.word(hasher.0.finish());
         coverage.add(&part);
     }
+    hash.word(estimation::hash(1_500));
     Outcome { hash: hash.finish(), coverage }
 }
 

@@ -1,6 +1,6 @@
 //! Typical cells, written by tools/chemistry_tables.py; sources and licences stand there and in docs/state-of-charge.md.
 
-use super::chemistry::{FLAT, SLOPED};
+use super::chemistry::{TYPICAL_FLAT, TYPICAL_SLOPED};
 use super::model::CellModel;
 
 /// Typical NMC or NCA against graphite.
@@ -99,7 +99,7 @@ pub const LI_ION: CellModel = CellModel {
     ],
     lag_seconds: [8, 100, 1500],
     capacity: None,
-    tuning: &SLOPED,
+    tuning: &TYPICAL_SLOPED,
 };
 
 /// Typical LiFePO4 against graphite.
@@ -198,7 +198,7 @@ pub const LIFEPO4: CellModel = CellModel {
     ],
     lag_seconds: [8, 100, 1500],
     capacity: None,
-    tuning: &FLAT,
+    tuning: &TYPICAL_FLAT,
 };
 
 /// Typical LTO.
@@ -297,5 +297,5 @@ pub const LTO: CellModel = CellModel {
     ],
     lag_seconds: [8, 100, 1500],
     capacity: None,
-    tuning: &SLOPED,
+    tuning: &TYPICAL_SLOPED,
 };

@@ -31,17 +31,22 @@ impl Display {
     pub(super) fn corrected(&mut self, by: i64) {
         self.gap = self.gap.saturating_sub(by).clamp(-ONE, ONE);
     }
-    /// Time passes; at an anchor the end may be claimed.
-    pub(super) fn pass(&mut self, elapsed: u32, full: bool, empty: bool) {
+    /// Time passes; at an anchor what is shown goes to the end, whatever the estimate still lacks.
+    pub(super) fn pass(&mut self, elapsed: u32, charge: i64, full: bool, empty: bool) {
         self.full |= full;
         self.empty |= empty;
-        if self.gap == 0 {
+        let (goal, span) = match (full, empty) {
+            (true, _) => (ONE.saturating_sub(charge), SPAN / 10),
+            (_, true) => (charge.saturating_neg(), SPAN / 10),
+            _ => (0, SPAN),
+        };
+        let distance = goal.saturating_sub(self.gap);
+        if distance == 0 {
             return;
         }
-        let span = if full || empty { SPAN / 10 } else { SPAN };
-        let pace = LEAST_PACE.max(ratio(self.gap.saturating_abs(), span));
-        let step = pace.saturating_mul(i64::from(elapsed)).min(self.gap.saturating_abs());
-        self.gap = if self.gap > 0 { self.gap.saturating_sub(step) } else { self.gap.saturating_add(step) };
+        let pace = LEAST_PACE.max(ratio(distance.saturating_abs(), span));
+        let step = pace.saturating_mul(i64::from(elapsed));
+        self.gap = self.gap.saturating_add(distance.clamp(step.saturating_neg(), step));
     }
     /// What to show for an estimate, in thousandths.
     pub(super) fn permille(&self, charge: i64) -> u16 {
@@ -50,9 +55,10 @@ impl Display {
         let (least, most) = (i64::from(!self.empty), if self.full { 1_000 } else { 999 });
         u16::try_from(rounded.clamp(least, most)).unwrap_or(0)
     }
-    /// The ends are no longer claimed once the estimate has left them.
-    pub(super) fn leave(&mut self, charge: i64) {
-        self.full &= charge > ONE / 1_000 * 995;
-        self.empty &= charge < ONE / 200;
+    /// The ends are no longer claimed once half a percent has moved away from them.
+    pub(super) fn leave(&mut self, charge: i64, full: bool) {
+        let shown = charge.saturating_add(self.gap);
+        self.full &= full || shown > ONE / 1_000 * 995;
+        self.empty &= shown < ONE / 200;
     }
 }

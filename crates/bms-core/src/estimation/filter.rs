@@ -505,7 +505,7 @@ impl ModelEstimator {
         if !first {
             self.display.corrected(self.charge().saturating_sub(expected));
         }
-        self.display.leave(self.charge());
+        self.display.leave(self.charge(), self.tail);
     }
 
     /// The charge in the pack as of the last window.
@@ -565,7 +565,8 @@ impl Estimator for ModelEstimator {
         if let Some(window) = self.gather(evidence) {
             self.digest(&window, evidence);
         }
-        self.display.pass(evidence.elapsed, self.tail, empty);
+        let charge = self.charge();
+        self.display.pass(evidence.elapsed, charge, self.tail, empty);
         anchor
     }
     fn remaining(&self) -> Option<Charge> {

@@ -16,7 +16,7 @@ mod state;
 mod tracker;
 
 pub use crate::measurement::{CellScan, CurrentInterval};
-pub use chemistry::{FLAT, SLOPED};
+pub use chemistry::{FLAT, SLOPED, TYPICAL_FLAT, TYPICAL_SLOPED};
 pub use chemistry_tables::{LI_ION, LIFEPO4, LTO};
 pub use coulomb::CoulombCounter;
 pub use filter::ModelEstimator;

@@ -1,6 +1,7 @@
 //! Models of particular cells, for the program: fitted to laboratory data, or read from a file.
 
 mod fitted;
+pub mod own;
 
 use std::path::Path;
 
@@ -41,6 +42,10 @@ pub fn find(name: &str) -> Result<Cell, FileError> {
     if let Some((_, cell)) = CELLS.iter().find(|(known, _)| *known == name) {
         return Ok(*cell);
     }
+    let path = Path::new(name);
+    if path.is_file() {
+        return own::load(path);
+    }
     let names: Vec<&str> = CELLS.iter().map(|(name, _)| *name).collect();
-    Err(FileError::whole(Path::new(name), format!("no cell of this name ({}) and no such file", names.join(", "))))
+    Err(FileError::whole(path, format!("no cell of this name ({}) and no such file", names.join(", "))))
 }

@@ -65,6 +65,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Estimate the state of charge of measured cell data
     Soc(SocArguments),
+    /// Turn CSV tables of a cell into the const table for the firmware
+    Cell(CellArguments),
     /// Learn the capacity from measured ageing data, and compare it with the laboratory's
     Capacity(CapacityArguments),
     /// Print the table of parameters
@@ -112,6 +114,23 @@ pub struct SocArguments {
     /// Draw the estimate with its confidence, beside soc_ref where the input has it.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
+}
+
+/// Arguments of `cell`.
+#[derive(Debug, Args)]
+pub struct CellArguments {
+    /// Open-circuit voltages: CSV with the columns soc,discharge_v and, if known, charge_v.
+    #[arg(long, value_name = "OCV.csv")]
+    pub ocv: PathBuf,
+    /// Resistances: CSV with the columns temp_c,soc,ohmic_mohm,fast_mohm,middle_mohm,slow_mohm.
+    #[arg(long, value_name = "R.csv")]
+    pub resistance: PathBuf,
+    /// Capacity of the cell that was measured, in Ah.
+    #[arg(long, value_name = "AH", value_parser = parse_capacity)]
+    pub capacity_ah: f64,
+    /// Chemistry: li-ion (nmc, nca), lifepo4 (lfp) or lto.
+    #[arg(long, value_parser = parse_chemistry)]
+    pub chemistry: Chemistry,
 }
 
 /// Arguments of `capacity`.

@@ -5,6 +5,7 @@
 
 pub mod arguments;
 pub mod capacity;
+pub mod cell;
 pub mod check;
 pub mod closed_loop;
 pub mod demonstration;
@@ -82,6 +83,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
             run::run(arguments_of_run, arguments.seed, directory, json, colours, out)
         }
         Some(Command::Capacity(measured)) => capacity::run(measured, json, out),
+        Some(Command::Cell(tables)) => cell::run(tables, out),
         Some(Command::Soc(measured)) => soc::run(measured, json, out),
         Some(Command::Check(arguments)) => check::run(arguments, json, out),
         Some(Command::Parameters(arguments)) => parameters::run(arguments, json, out),

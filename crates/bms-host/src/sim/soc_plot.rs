@@ -17,6 +17,9 @@ const BAND: RGBColor = RGBColor(196, 214, 240);
 const TRUE: RGBColor = RGBColor(34, 122, 84);
 const SHOWN: RGBColor = RGBColor(214, 96, 60);
 
+/// Points of a line: hours and percent.
+type Line = Vec<(f64, f64)>;
+
 /// Draws the plot.
 ///
 /// # Errors
@@ -54,11 +57,11 @@ fn chart(svg: &mut String, title: &str, rows: &[Row], estimates: &[Estimate]) ->
     let edge = |estimate: &&Estimate, side: f64| {
         (hours(estimate.time_s), (100.0 * (estimate.soc + side * 2.0 * estimate.sigma)).clamp(0.0, 100.0))
     };
-    let band: Vec<(f64, f64)> =
+    let band: Line =
         thin.iter().map(|one| edge(one, 1.0)).chain(thin.iter().rev().map(|one| edge(one, -1.0))).collect();
     chart.draw_series([Polygon::new(band, BAND.filled())]).map_err(|error| text(&error))?;
     let truth = rows.iter().step_by(every).filter_map(|row| Some((hours(row.time_s), 100.0 * row.soc?)));
-    let lines: [(&str, RGBColor, Vec<(f64, f64)>); 3] = [
+    let lines: [(&str, RGBColor, Line); 3] = [
         ("true", TRUE, truth.collect()),
         ("shown", SHOWN, thin.iter().map(|one| (hours(one.time_s), 100.0 * one.shown)).collect()),
         ("estimated, ± 2 σ", ESTIMATED, thin.iter().map(|one| (hours(one.time_s), 100.0 * one.soc)).collect()),

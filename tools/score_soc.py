@@ -67,7 +67,7 @@ def run(task):
                header="time_s,current_a,voltage_v,temp_c", comments="")
     subprocess.run([program, "soc", "--input", source, "--output", target, "--capacity-ah", str(meta["capacity_ah"] * factor),
                     "--initial-soc", str(min(max(believed, 0), 1)), "--initial-sigma", "0.3" if wrong else "0.02",
-                    "--cell", meta["ocv"]], check=True)
+                    "--cell", meta["ocv"]], check=True, stdout=subprocess.DEVNULL)
     out = np.loadtxt(target, delimiter=",", skiprows=1)
     source.unlink()
     target.unlink()

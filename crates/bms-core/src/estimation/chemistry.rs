@@ -52,8 +52,21 @@ pub const FLAT: Tuning = Tuning {
 };
 
 /// For a sloped table that is not of the very cell.
-pub const TYPICAL_SLOPED: Tuning =
-    Tuning { voltage_error: 30_000, table_error: 30_000, resistance_error: 400, ..SLOPED };
+pub const TYPICAL_SLOPED: Tuning = Tuning {
+    voltage_error: 60_000,
+    table_error: 50_000,
+    resistance_error: 500,
+    capacity_error: 80,
+    cold_growth: 200,
+    ..SLOPED
+};
 
 /// For a table with a plateau that is not of the very cell.
-pub const TYPICAL_FLAT: Tuning = Tuning { voltage_error: 8_000, resistance_error: 400, ..FLAT };
+pub const TYPICAL_FLAT: Tuning = Tuning {
+    voltage_error: 15_000,
+    table_error: 50_000,
+    resistance_error: 500,
+    capacity_error: 80,
+    cold_growth: 100,
+    ..FLAT
+};

@@ -12,7 +12,7 @@ const TAIL_TIME: u32 = 30_000;
 const ANCHOR_RATE: i32 = 500;
 /// How far below the charge voltage a pack at the end of its charge may stand.
 const CHARGER_TOLERANCE: Voltage = mv(5);
-/// The value of `capacity_learning` that is the manual's.
+/// From this value of `capacity_learning` on a full cycle teaches.
 const FULL_CYCLES: i32 = 1;
 /// A new cycle counts only after this part of the capacity was discharged since the last full one (1/10).
 const CYCLE_DEPTH: i64 = 10;
@@ -90,7 +90,7 @@ impl CoulombCounter {
     /// L02: a full discharge and the full charge after it give the capacity, if the two agree within a tenth.
     fn close_round(&mut self, config: &ValidConfig) {
         if let Round::Empty(then, discharged) = self.round
-            && config.get(P::CapacityLearning) == FULL_CYCLES
+            && config.get(P::CapacityLearning) >= FULL_CYCLES
         {
             let charged = self.counted.minus(then).as_milliamp_millis();
             let apart = discharged.as_milliamp_millis().saturating_sub(charged).saturating_abs();
@@ -110,12 +110,12 @@ impl CoulombCounter {
             self.capacity.as_milliamp_millis().saturating_mul(1_000).checked_div(self.nominal.as_milliamp_millis());
         u16::try_from(permille.unwrap_or(0).clamp(0, 65_535)).unwrap_or(u16::MAX)
     }
-    /// Takes a learned capacity: between a fifth and one and a half of the configured one.
+    /// Takes a learned capacity: between a fifth and 110 % of the configured one.
     pub(super) fn learn(&mut self, capacity: Charge) {
         let nominal = self.nominal.as_milliamp_millis();
         let (least, most) = (
             Charge::from_milliamp_millis(nominal / 5),
-            Charge::from_milliamp_millis(nominal.saturating_add(nominal / 2)),
+            Charge::from_milliamp_millis(nominal.saturating_add(nominal / 10)),
         );
         self.capacity = capacity.max(least).min(most);
     }

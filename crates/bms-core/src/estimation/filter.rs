@@ -522,7 +522,8 @@ impl ModelEstimator {
             return;
         }
         self.throughput = 0;
-        if evidence.config.get(P::CapacityLearning) != PARTIAL_CYCLES {
+        // A typical table cannot tell a smaller capacity from its own error: there only full cycles teach.
+        if evidence.config.get(P::CapacityLearning) != PARTIAL_CYCLES || self.model.capacity.is_none() {
             return;
         }
         let states = &mut self.tracker.states;

@@ -373,6 +373,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             previous: &self.command,
             may_shut_down: self.may_shut_down(),
             facts: self.facts(),
+            quiet: self.command.balance.is_idle() && self.is_quiet(),
             worst_wire: self.wires.worst(),
             battery: self.measurement.temperatures.battery(),
         }
@@ -439,6 +440,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             previous: &self.command,
             may_shut_down: self.may_shut_down(),
             facts: self.facts(),
+            quiet: self.command.balance.is_idle() && self.is_quiet(),
             worst_wire: self.wires.worst(),
             battery: self.measurement.temperatures.battery(),
         };

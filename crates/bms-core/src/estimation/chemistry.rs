@@ -51,22 +51,30 @@ pub const FLAT: Tuning = Tuning {
     tail_seconds: 981,
 };
 
-/// For a sloped table that is not of the very cell.
+/// For a sloped table that is not of the very cell: its error is large and the same over much of the curve.
 pub const TYPICAL_SLOPED: Tuning = Tuning {
     voltage_error: 60_000,
+    polarisation_error: 300,
     table_error: 50_000,
+    cold_growth: 200,
+    error_seconds: 36_000,
+    error_throughput: 400_000,
     resistance_error: 500,
     capacity_error: 80,
-    cold_growth: 200,
+    drift: 10_000,
     ..SLOPED
 };
 
 /// For a table with a plateau that is not of the very cell.
 pub const TYPICAL_FLAT: Tuning = Tuning {
-    voltage_error: 15_000,
+    voltage_error: 20_000,
+    polarisation_error: 500,
     table_error: 50_000,
-    resistance_error: 500,
-    capacity_error: 80,
     cold_growth: 100,
+    error_seconds: 36_000,
+    error_throughput: 600_000,
+    resistance_error: 500,
+    capacity_error: 100,
+    drift: 10_000,
     ..FLAT
 };

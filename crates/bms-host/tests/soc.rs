@@ -205,7 +205,7 @@ fn a_good_start_stays_good() {
             (bench.voltage_error, bench.offset) = (volts, offset);
             bench.flow(0.0, 300);
             bench.drive(-30.0, 9_000);
-            assert!(bench.error().abs() < 0.08, "{chemistry:?} {volts} {offset}: {:+.3}", bench.error());
+            assert!(bench.error().abs() < 0.12, "{chemistry:?} {volts} {offset}: {:+.3}", bench.error());
             // Measured cells with their own model are covered for 97 % of the time and more; a typical table does not reach that.
             assert!(bench.coverage() > 0.6, "{chemistry:?}: {:.3} covered", bench.coverage());
         }

@@ -26,7 +26,8 @@ pub const fn config(chemistry: Chemistry) -> ValidConfig {
 pub fn core(config: ValidConfig, believed: i64, sigma: u32) -> Estimating {
     let estimator = ModelEstimator::new(&config, CellModel::typical(config.chemistry()));
     let mut bms = Bms::with_parts(config, estimator, ManualRule::new());
-    let learned = Learned { soc_sigma_millionths: sigma, shown_permille: (believed / 1_000) as u16, ..Learned::default() };
+    let learned =
+        Learned { soc_sigma_millionths: sigma, shown_permille: (believed / 1_000) as u16, ..Learned::default() };
     let remaining = Charge::from_milliamp_hours(believed / 10);
     let snapshot = Snapshot { remaining: Some(remaining), capacity: ah(100), learned, ..Snapshot::default() };
     bms.restore(Stored::Snapshot(snapshot), ResetCause::PowerOn);

@@ -11,8 +11,8 @@ use bms_core::measurement::{Cells, Feedback, Group, Input, Inputs, Reading, Samp
 use bms_core::time::{Instant, ms};
 use bms_core::units::{ah, deg_c, ma, mv};
 use bms_on_target::Counter;
-use bms_scenarios::{Xorshift, estimation};
 use bms_scenarios::laws::{self, Observer};
+use bms_scenarios::{Xorshift, estimation};
 use core::hint::black_box;
 use semihosting::println;
 
@@ -141,7 +141,9 @@ fn stack_of(call: &mut dyn FnMut()) -> u32 {
 /// What the state-of-charge filter adds to a step: those that finish a window against those that do not.
 fn estimate(counter: &Counter) {
     println!("bytes estimator {}", size_of::<ModelEstimator>());
-    for (name, chemistry, sigma) in [("soc_track", Chemistry::LiIon, 20_000), ("soc_search", Chemistry::LiFePo4, 300_000)] {
+    for (name, chemistry, sigma) in
+        [("soc_track", Chemistry::LiIon, 20_000), ("soc_search", Chemistry::LiFePo4, 300_000)]
+    {
         let config = estimation::config(chemistry);
         let mut bms = estimation::core(config, 500_000, sigma);
         let mut now = Instant::from_millis(0);

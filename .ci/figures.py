@@ -67,7 +67,7 @@ def measure(target, figures):
     ticks = {}
     for name, *numbers in re.findall(r"^ticks (\w+) (\d+) (\d+) (\d+) (\d+)$", output, re.M):
         count, least, total, most = map(int, numbers)
-        ticks[name] = (total / count, most, least)
+        ticks[name] = (total / count, most)
     if "empty" not in ticks or "step_any" not in ticks:
         raise Failed(f"the image measure on {target} printed too little:\n{output}")
     empty = ticks["empty"][0]
@@ -80,17 +80,11 @@ def measure(target, figures):
     figures[f"step_worst_{name}"] = instructions(max(ticks["step_any"][1], ticks["step_normal"][1]))
     figures[f"protect_normal_{name}"] = instructions(ticks["protect_normal"][0])
     figures[f"protect_worst_{name}"] = instructions(max(ticks["protect_any"][1], ticks["protect_normal"][1]))
-    # The filter's share: the dearest step of a window less the cheapest step in it.
-    for figure, plain in (("soc_track", "soc_track"), ("soc_search", "soc_search")):
-        least = min(ticks[plain][2], ticks[f"{plain}_filter"][2])
-        most = max(ticks[plain][1], ticks[f"{plain}_filter"][1])
-        figures[f"{figure}_{name}"] = round((most - least) / per_instruction)
     sizes = {key: int(value) for key, value in re.findall(r"^bytes (\w+) (\d+)$", output, re.M)}
     figures[f"stack_step_{name}"] = sizes["stack_step"]
     if target == M0:
         figures["state_ram"] = sizes["state"]
         figures["recorder_ram"] = sizes["recorder"]
-        figures["estimator_ram"] = sizes["estimator"]
 
 
 def panic_callers(target):

@@ -5,14 +5,13 @@
 
 use bms_core::Bms;
 use bms_core::command::Command;
-use bms_core::config::{BoardDefinition, Chemistry, Config, Model, SensorPolicy, ValidConfig};
-use bms_core::estimation::ModelEstimator;
+use bms_core::config::{BoardDefinition, Config, Model, SensorPolicy, ValidConfig};
 use bms_core::measurement::{Cells, Feedback, Group, Input, Inputs, Reading, Sample, Temperatures};
 use bms_core::time::{Instant, ms};
 use bms_core::units::{ah, deg_c, ma, mv};
 use bms_on_target::Counter;
+use bms_scenarios::Xorshift;
 use bms_scenarios::laws::{self, Observer};
-use bms_scenarios::{Xorshift, estimation};
 use core::hint::black_box;
 use semihosting::println;
 
@@ -138,38 +137,6 @@ fn stack_of(call: &mut dyn FnMut()) -> u32 {
     (reach * 4) as u32
 }
 
-/// What the state-of-charge filter adds to a step: those that finish a window against those that do not.
-fn estimate(counter: &Counter) {
-    println!("bytes estimator {}", size_of::<ModelEstimator>());
-    for (name, chemistry, sigma) in
-        [("soc_track", Chemistry::LiIon, 20_000), ("soc_search", Chemistry::LiFePo4, 300_000)]
-    {
-        let config = estimation::config(chemistry);
-        let mut bms = estimation::core(config, 500_000, sigma);
-        let mut now = Instant::from_millis(0);
-        let (mut plain, mut filter) = (Range::new(), Range::new());
-        for turn in 0..120_u32 {
-            now = now.after(ms(1_000));
-            let sample = estimation::sample(now, chemistry, 500_000, -10_000, (turn % 7) as i32 * 300, 250);
-            let begin = counter.now();
-            black_box(bms.step(now, black_box(Input::Sample(&sample))));
-            let end = counter.now();
-            while bms.poll_event().is_some() {}
-            // The first minute is the start.
-            if turn >= 60 {
-                let ticks = Counter::between(begin, end);
-                if turn % 5 == 3 { plain.add(ticks) } else { filter.add(ticks) }
-            }
-        }
-        assert!(bms.estimator().is_searching() == (sigma > 100_000), "{name}");
-        plain.print(name);
-        filter.print(match name {
-            "soc_track" => "soc_track_filter",
-            _ => "soc_search_filter",
-        });
-    }
-}
-
 fn run() -> ! {
     let counter = Counter::start();
     let mut empty = Range::new();
@@ -221,8 +188,6 @@ fn run() -> ! {
     });
     println!("bytes stack_step {}", used - base);
     while bms.poll_event().is_some() {}
-
-    estimate(&counter);
 
     let (mut steps, mut protects) = (Range::new(), Range::new());
     let mut random = Xorshift::new(0x0BAD_CE11);

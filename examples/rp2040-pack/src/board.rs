@@ -23,6 +23,7 @@ use bms_hal::{
     Unchecked,
 };
 use bms_rp2040::{EmbassyClock, FULL_SCALE, Rp2040Adc, comparator};
+use cortex_m::peripheral::scb::SystemHandler;
 use cortex_m::peripheral::syst::SystClkSource;
 use embassy_rp::Peri;
 use embassy_rp::adc::{Adc, Channel, Config};
@@ -126,9 +127,11 @@ pub fn uart(uart: Peri<'static, UART0>, tx: Peri<'static, PIN_0>) -> UartTx<'sta
 
 /// A millisecond's interrupt: ends the heater in time and wakes the loop.
 pub fn start_tick() {
-    let Some(cortex_m::Peripherals { SYST: mut timer, .. }) = cortex_m::Peripherals::take() else {
+    let Some(cortex_m::Peripherals { SYST: mut timer, SCB: mut system, .. }) = cortex_m::Peripherals::take() else {
         return;
     };
+    // SAFETY: nothing relies on this priority; below the comparator's.
+    unsafe { system.set_priority(SystemHandler::SysTick, 0xc0) };
     timer.set_clock_source(SystClkSource::Core);
     timer.set_reload(embassy_rp::clocks::clk_sys_freq() / 1_000 - 1);
     timer.clear_current();

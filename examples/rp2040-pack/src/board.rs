@@ -13,10 +13,10 @@
 
 use core::cell::RefCell;
 
-use bms_core::config::{BoardDefinition, ParameterId, ValidConfig};
+use bms_core::config::BoardDefinition;
 use bms_core::port::compose::Senses;
 use bms_core::port::{ErrorKind, Heater, Indicator, Power, Sampler, Switches};
-use bms_core::time::Instant;
+use bms_core::time::{Duration, Instant};
 use bms_hal::{
     Averaged, CellTaps, DigitalInputs, Direction, DividedVoltage, ExpiringOutput, Gates, Layout, LedAndBuzzer,
     Multiplexed, PowerHold, Reference, Scale, SharedAdc, ShuntAmplifier, Thermistor, ThermistorTable, Thermistors,
@@ -103,12 +103,11 @@ pub fn taps<'a>(adc: &'a Converter, select: [Peri<'static, AnyPin>; 4]) -> Taps<
 pub fn sampler<'a>(
     adc: &'a Converter,
     taps: &'a Taps<'_>,
-    config: &ValidConfig,
+    period: Duration,
     charger: Peri<'static, PIN_6>,
     activation: Peri<'static, PIN_7>,
 ) -> impl Sampler<CELLS> {
     let taps = SharedAdc(taps);
-    let period = config.duration(ParameterId::SamplePeriod);
     let shunt = Averaged::<_, EXTRA_BITS>::new(SharedAdc(adc));
     let inputs = DigitalInputs::new(&GATES)
         .with_charger(Input::new(charger, Pull::Down))

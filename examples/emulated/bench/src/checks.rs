@@ -313,7 +313,7 @@ fn pack(emulator: &mut dyn Emulator, defaults: bool, report: &mut Report) -> Res
         "P01",
         empty.is_some() && lowest > 2.4,
         format!(
-            "discharged at 1.8 C: discharge gate off after {:.1} s, lowest cell {lowest:.3} V",
+            "discharged at 1 C: discharge gate off after {:.1} s, lowest cell {lowest:.3} V",
             empty.unwrap_or(f64::NAN)
         ),
     );

@@ -26,9 +26,9 @@ SHORT = {
 BLANK = [
     ("P06", "charge over-current: a delay of at least 1 s is half a minute here; the board's logic is the other chips'"),
     ("P08", "discharge over-current: the same"),
-    ("P11", "short circuit by interrupt: no way to see the pin's edge between two instructions"),
+    ("P11", "short circuit by interrupt: not tried in this emulator"),
     ("P16", "auto-shutdown: a minute awake comes first"),
-    ("X20", "watchdog: the emulator's does not reset the chip"),
+    ("X20", "watchdog: not tried in this emulator"),
 ]
 
 

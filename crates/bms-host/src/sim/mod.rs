@@ -5,11 +5,14 @@
 
 pub mod arguments;
 pub mod balance;
+pub mod capacity;
+pub mod cell;
 pub mod check;
 pub mod closed_loop;
 pub mod demonstration;
 pub mod failure;
 pub mod measured;
+pub mod memory;
 pub mod numbers;
 pub mod open_loop;
 pub mod page;
@@ -19,10 +22,13 @@ pub mod record;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod saving;
 pub mod scenario;
 pub mod series;
 pub mod serve;
 pub mod session;
+pub mod soc;
+pub mod soc_plot;
 pub mod table;
 pub mod timeline;
 pub mod trace;
@@ -73,16 +79,23 @@ fn complain(reason: &dyn std::fmt::Display) -> ExitCode {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
     let json = arguments.output.json.as_deref();
     let directory = &arguments.output.out;
+    let store = arguments.store.as_deref();
     let colours = coloured(arguments.output.color);
     match &arguments.command {
-        None => demonstration::run(arguments.seed, directory, json, colours, out),
+        None => demonstration::run(arguments.seed, store, directory, json, colours, out),
         Some(Command::Run(arguments_of_run)) => {
-            run::run(arguments_of_run, arguments.seed, directory, json, colours, out)
+            run::run(arguments_of_run, arguments.seed, store, directory, json, colours, out)
         }
+        Some(Command::Capacity(measured)) => capacity::run(measured, json, out),
+        Some(Command::Cell(tables)) => cell::run(tables, out),
+        Some(Command::Soc(measured)) => soc::run(measured, json, out),
         Some(Command::Check(arguments)) => check::run(arguments, json, out),
         Some(Command::Parameters(arguments)) => parameters::run(arguments, json, out),
         Some(Command::Replay(data)) => replay::run(data, arguments.seed.unwrap_or(1), directory, json, colours, out),
-        Some(Command::Watch(watched)) => watch::run(watched, arguments.seed, json, colours, out),
+        Some(Command::Watch(watched)) => watch::run(watched, arguments.seed, store, json, colours, out),
+        Some(Command::Status(image)) => memory::status(image, directory, json, out),
+        Some(Command::Log(image)) => memory::log(image, directory, json, out),
+        Some(Command::StoreTest(tested)) => memory::store_test(*tested, arguments.seed.unwrap_or(1), json, out),
         Some(Command::Serve(served)) => serve::run(served, arguments.seed, out),
         Some(Command::Trace(recorded)) => trace::run(recorded, json, out),
         Some(Command::Balance(bench)) => balance::run(bench, arguments.seed, directory, json, out),

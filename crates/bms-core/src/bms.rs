@@ -161,18 +161,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Restored alarms hold to their recovery; timed ones start their release time anew, so a reset never shortens one
     /// (law 5). After an abnormal reset everything stays open for the short-circuit release time (X18).
     pub fn restore(&mut self, stored: Stored, cause: ResetCause) {
-        // These are facts of the moment, or would shut the BMS down at once.
-        const MOMENTARY: AlarmSet = AlarmSet::of(&[
-            Alarm::AutoShutdown,
-            Alarm::StepLate,
-            Alarm::TimeWentBack,
-            Alarm::LimitsCorrupt,
-            Alarm::OutputFailed,
-            Alarm::CellDataLost,
-            Alarm::CurrentDataLost,
-            Alarm::TemperatureDataLost,
-            Alarm::DataLostLong,
-        ]);
+        // The first would shut the BMS down at once; a reset is what helps against the second (X20).
+        const MOMENTARY: AlarmSet = AlarmSet::of(&[Alarm::AutoShutdown, Alarm::LimitsCorrupt]);
         self.protection.reconfigured(&self.config);
         match stored {
             Stored::Nothing => {}

@@ -265,14 +265,13 @@ impl<const N: usize> Measurement<N> {
     }
 
     /// Whether a charger is present (D30): its input says so, or the terminal stands above the stack, or current flows in.
+    /// An input that sees none does not outweigh a current that flows.
     pub(crate) fn charger_present(&self, config: &ValidConfig, charge_closed: bool) -> bool {
-        if let Some(present) = self.inputs.charger {
-            return present;
-        }
+        let announced = self.inputs.charger == Some(true);
         let lost = lost_time(config);
         let flowing = self.current.usable(lost) && self.milliamps > CHARGER_CURRENT;
         let lifted = !charge_closed && self.terminal_over_stack(config).is_some_and(|over| over > CHARGER_VOLTAGE);
-        flowing || lifted
+        announced || flowing || lifted
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Bms`]: the one object. Time and measurements in, a [`Command`] out.
 
 mod decide;
+mod limits;
 mod report;
 mod requests;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use crate::event::{Event, EventKind, EventQueue};
 use crate::guard::LimitGuard;
 use crate::heating::Heating;
 use crate::lifecycle::{Change, Lifecycle, Signs, State};
+use crate::limits::Tapers;
 use crate::measurement::{CHARGER_CURRENT, Calibration, Input, Measurement, WireEstimator, lost_time};
 use crate::port::ErrorKind;
 use crate::precharge::Precharge;
@@ -45,6 +47,7 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
     lifecycle: Lifecycle,
     heating: Heating,
     precharge: Precharge,
+    tapers: Tapers,
     events: EventQueue,
     switches: UserSwitches,
     /// The previous command: what the outputs were told.
@@ -129,6 +132,7 @@ impl<const N: usize, E, S> Bms<N, E, S> {
             lifecycle: Lifecycle::new(),
             heating: Heating::new(),
             precharge: Precharge::new(),
+            tapers: Tapers::new(),
             events: EventQueue::new(),
             switches: UserSwitches { charge: true, discharge: true, balance: true },
             command: Command::SAFE,
@@ -197,7 +201,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.look_at_start();
         let edges = self.protect(elapsed);
         self.report_alarms(now, edges);
-        self.estimate(now, edges);
+        self.estimate(now, elapsed, edges);
         self.live(now, elapsed);
         let before = Outputs::of(&self.command);
         self.command = self.decide(now, elapsed);
@@ -345,14 +349,20 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         }
     }
 
-    fn estimate(&mut self, now: Instant, edges: Edges) {
+    fn estimate(&mut self, now: Instant, elapsed: u32, edges: Edges) {
         let interval = self.measurement.count_current(&self.config);
         let complete = self.measurement.cells.fresh() && self.measurement.suspect == 0;
+        let range = self.measurement.temperatures.battery();
+        let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
         let cells = complete.then(|| self.measurement.scan(&self.config));
         let anchor = self.estimator.update(&Evidence {
             config: &self.config,
             interval,
             cells,
+            quiet: self.command.balance.is_idle() && self.is_quiet(),
+            temperature: range.any.then(|| range.warmest.plus(range.coldest).divided_by(2)),
+            disconnected: !charge && !discharge,
+            elapsed,
             overvoltage: edges.raised.contains(Alarm::CellOvervoltage),
             undervoltage: edges.raised.contains(Alarm::CellUndervoltage),
         });

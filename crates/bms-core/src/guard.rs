@@ -6,7 +6,7 @@ use core::hint::black_box;
 use crate::config::{PARAMETER_COUNT, PARAMETERS, ValidConfig};
 
 /// Parameters that one step looks at.
-const PER_STEP: usize = 8;
+const PER_STEP: usize = 9;
 const SEED: u32 = 0x811c_9dc5;
 const PRIME: u32 = 0x0100_0193;
 

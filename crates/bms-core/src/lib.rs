@@ -37,6 +37,7 @@ pub mod explain;
 mod guard;
 mod heating;
 pub mod lifecycle;
+mod limits;
 pub mod measurement;
 pub mod port;
 mod precharge;

@@ -1,5 +1,6 @@
 //! What survives a reset, as plain data; storing it is the caller's (or a store's) work.
 
+use crate::estimation::Learned;
 use crate::protection::{Alarm, AlarmSet, Retries};
 use crate::units::Charge;
 
@@ -59,6 +60,8 @@ pub struct Snapshot {
     pub cycle_capacity: Charge,
     /// Times charged to full (T11).
     pub cycles: u32,
+    /// What the estimator has learned beside that.
+    pub learned: Learned,
     /// Run time since the first start, in seconds (T01).
     pub run_time_seconds: u64,
     /// The user's switches (S10).

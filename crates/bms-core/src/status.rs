@@ -2,6 +2,7 @@
 
 use crate::balancing::Plan;
 use crate::command::{Limits, Switch};
+use crate::estimation::{StateOfCharge, StateOfHealth, StateOfPower};
 use crate::lifecycle::State;
 use crate::measurement::{BATTERY_SENSORS, CellScan, Reading};
 use crate::protection::AlarmSet;
@@ -33,8 +34,14 @@ pub struct Status<'a> {
     pub capacity: Charge,
     /// T09: remaining capacity; invalid while the state of charge is unknown.
     pub remaining: Reading<Charge>,
-    /// T20, D21: state of charge in thousandths; invalid while unknown.
+    /// T20, D21: the state of charge to show, in thousandths; invalid while unknown. It moves slowly.
     pub state_of_charge_permille: Reading<u16>,
+    /// The estimate behind it, with its standard deviation; invalid while unknown.
+    pub state_of_charge: Reading<StateOfCharge>,
+    /// Capacity and resistance against new; not measured if the estimator does not learn them.
+    pub state_of_health: Reading<StateOfHealth>,
+    /// Currents that could be held for 10 s and 30 s; not measured without a model of the cell.
+    pub state_of_power: Reading<StateOfPower>,
     /// T10: cumulative discharged charge.
     pub cycle_capacity: Charge,
     /// T11: times charged to full.

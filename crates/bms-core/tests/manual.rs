@@ -14,6 +14,7 @@ mod manual {
     pub mod harness;
     pub mod heater;
     pub mod lifecycle;
+    pub mod limits;
     pub mod peers;
     pub mod retry;
     pub mod sensors;

@@ -2,15 +2,15 @@
 
 use super::Bms;
 use crate::balancing::{Plan, Rules, Situation, Strategy};
-use crate::command::{Beep, Command, Expiring, Limits, LinkLed, Power, ScanMode, Switch};
-use crate::config::{Chemistry, ParameterId as P, Topology};
-use crate::estimation::{Estimator, c_rate};
+use crate::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode, Switch};
+use crate::config::{ParameterId as P, Topology};
+use crate::estimation::Estimator;
 use crate::heating::Conditions;
 use crate::lifecycle::State;
 use crate::measurement::lost_time;
 use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
 use crate::time::{Instant, ms};
-use crate::units::{Current, deg_c};
+use crate::units::Current;
 
 /// One of the two switches, with what differs between them.
 #[derive(Clone, Copy)]
@@ -73,7 +73,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             scan: if balance.is_idle() && self.switches.balance { ScanMode::Quiet } else { ScanMode::Any },
             beep: self.take_beep(),
             link_led: self.link_led(),
-            limits: self.limits(charge, discharge),
+            limits: self.limits(elapsed, charge, discharge),
         }
     }
 
@@ -248,7 +248,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Quiet by the balancer's own word, or because it has been off for long enough (D04).
-    fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         let measured = &self.measurement;
         if measured.feedback_fresh {
             return measured.feedback.quiet;
@@ -291,51 +291,5 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.protection.active().contains(Alarm::ShortCircuit)
             && self.measurement.inputs.short_circuit
             && self.protection.timer(Alarm::ShortCircuit).saturating_add(ahead) >= release
-    }
-
-    /// What a charger or an inverter may do now.
-    fn limits(&self, charge: bool, discharge: bool) -> Limits {
-        const STUCK: AlarmSet = AlarmSet::of(&[Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck]);
-        let config = &self.config;
-        let active = self.protection.active();
-        let inhibited = |what: Inhibit| !active.common(inhibiting(what, config)).is_empty();
-        let stuck = !active.common(STUCK).is_empty();
-        let back_to_back = config.board().topology == Topology::BackToBack;
-        let bypass = config.current(P::DiodeBypassCurrent) > Current::ZERO;
-        // Through an open switch's diode only a tenth of the rating may flow (X12).
-        let through = |rating: Current, other_closed: bool| {
-            if back_to_back && !other_closed && !bypass { rating.divided_by(10) } else { rating }
-        };
-        let mut charge_current = Current::ZERO;
-        if charge && !inhibited(Inhibit::CHARGE) && !stuck {
-            charge_current = through(config.current(P::ChargeOvercurrentProtection), discharge);
-            if self.gentle_charge() {
-                charge_current = charge_current.min(c_rate(config, 50));
-            }
-            if !self.all_usable() {
-                // A missing reading raises no limit, and does not make it flicker (law 2).
-                charge_current = charge_current.min(self.command.limits.charge_current);
-            }
-        }
-        let mut discharge_current = Current::ZERO;
-        if discharge && !inhibited(Inhibit::DISCHARGE) && !stuck {
-            discharge_current = through(config.current(P::DischargeOvercurrentProtection), charge);
-        }
-        Limits {
-            charge_voltage: config.voltage(P::CellOvervoltageRecovery).times(i32::from(config.cell_count())),
-            charge_current,
-            discharge_current,
-        }
-    }
-
-    /// 0.05 C: a deeply discharged cell (X16), or Li-ion below 0 °C (D13).
-    fn gentle_charge(&self) -> bool {
-        let config = &self.config;
-        let measured = &self.measurement;
-        let deep =
-            config.flag(P::Trickle) && measured.extremes.lowest() < config.voltage(P::CellUndervoltageProtection);
-        let range = measured.temperatures.battery();
-        let cold = config.chemistry() == Chemistry::LiIon && range.any && range.coldest < deg_c(0);
-        deep || cold
     }
 }

@@ -30,6 +30,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             capacity: self.estimator.capacity(),
             cycle_capacity: self.estimator.cycle_capacity(),
             cycles: self.estimator.cycles(),
+            learned: self.estimator.learned(),
             run_time_seconds: self.run_time / 1_000,
             switches: self.switches,
         }
@@ -71,6 +72,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 .estimator
                 .state_of_charge_permille()
                 .map_or(Reading::Invalid, Reading::Valid),
+            state_of_charge: self.estimator.state_of_charge().map_or(Reading::Invalid, Reading::Valid),
+            state_of_health: self.estimator.state_of_health().map_or(Reading::NotMeasured, Reading::Valid),
+            state_of_power: self.state_of_power(),
             cycle_capacity: self.estimator.cycle_capacity(),
             cycles: self.estimator.cycles(),
             average_cell: of_cells(extremes.average()),

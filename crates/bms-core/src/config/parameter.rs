@@ -273,6 +273,9 @@ parameters! {
     HeaterFromBattery "heater_from_battery", Flag 0..=1 step 1, [1], Service, "D28", "3.2 P7", "1: the heater is fed by the battery; 0: by the charger's input.";
     // -- counting
     FullCurrent "full_current", Permille 1..=500 step 1, [50], Service, "T11", "-", "Charging current, as a part of the capacity per hour, below which a pack at its charge voltage is full.";
+    CapacityLearning "capacity_learning", Count 0..=2 step 1, [2] manual 1, Service, "L02", "5.3.1 H", "0: the configured capacity stays; 1: learned from a full discharge and charge only, as in the manual; 2: from partial cycles too.";
+    ZeroCurrentWindow "zero_current_window", Permille 1..=20 [or_off] step 1, [3] manual 0, Service, "C02", "-", "A steady current below this part of the capacity per hour counts as the sensor's own error. 0: only with both switches open.";
+    LimitTaper "limit_taper", Flag 0..=1 step 1, [1] manual 0, Service, "X16", "-", "1: the published current limits fall smoothly between the recovery and the protection values.";
     // -- calibration
     VoltageGain "voltage_gain", PartsPerMillion -20_000..=20_000 step 1, [0], Calibration, "C01", "5.3.2 g", "Correction of every cell voltage.";
     CurrentGain "current_gain", PartsPerMillion -100_000..=100_000 step 1, [0], Calibration, "C02", "5.3.2 h", "Correction of the current.";

@@ -5,14 +5,16 @@
 
 mod coulomb;
 mod ocv;
+mod state;
 
 pub use crate::measurement::{CellScan, CurrentInterval};
 pub use coulomb::CoulombCounter;
 pub use ocv::interpolate;
+pub use state::{Learned, Source, StateOfCharge, StateOfHealth, StateOfPower};
 
 use crate::config::ValidConfig;
 use crate::snapshot::Snapshot;
-use crate::units::{Charge, Current};
+use crate::units::{Charge, Current, Temperature};
 
 /// What an estimator is told in each step.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,14 @@ pub struct Evidence<'a> {
     pub interval: CurrentInterval,
     /// The scan of the cells, if a complete one came in this step.
     pub cells: Option<CellScan<'a>>,
+    /// The balancer was off and settled when the cells were scanned.
+    pub quiet: bool,
+    /// Mean of the warmest and the coldest battery sensor; `None` while none delivers.
+    pub temperature: Option<Temperature>,
+    /// Both switches are open: whatever the sensor shows is its own error.
+    pub disconnected: bool,
+    /// Time since the last step, in ms.
+    pub elapsed: u32,
     /// The over-voltage alarm was raised in this step.
     pub overvoltage: bool,
     /// The under-voltage alarm was raised in this step.
@@ -54,12 +64,38 @@ pub trait Estimator {
     fn set_capacity(&mut self, capacity: Charge);
     /// Takes up what survived a reset.
     fn restore(&mut self, snapshot: &Snapshot);
-    /// State of charge in thousandths; `None` while nothing is known.
-    fn state_of_charge_permille(&self) -> Option<u16> {
-        let capacity = self.capacity().as_milliamp_millis();
-        let permille = self.remaining()?.as_milliamp_millis().saturating_mul(1_000).checked_div(capacity)?;
-        u16::try_from(permille.clamp(0, 1_000)).ok()
+    /// The internal estimate with its standard deviation; `None` while nothing is known. An estimator that does not know
+    /// how good it is says one half.
+    fn state_of_charge(&self) -> Option<StateOfCharge> {
+        let millionths = part_of(self.remaining()?, self.capacity(), 1_000_000)?;
+        Some(StateOfCharge { millionths, sigma_millionths: 500_000 })
     }
+    /// Capacity and resistance against new; `None` if it does not learn them.
+    fn state_of_health(&self) -> Option<StateOfHealth> {
+        None
+    }
+    /// The average cell as a source, for the state of power; `None` if it has no model.
+    fn source(&self) -> Option<Source> {
+        None
+    }
+    /// How far a cell's state of charge lies from the pack's average, in millionths; `None` if unknown.
+    fn cell_difference(&self, _cell: usize) -> Option<i32> {
+        None
+    }
+    /// What must survive a reset beside the counters.
+    fn learned(&self) -> Learned {
+        Learned::default()
+    }
+    /// The state of charge that is shown to people, in thousandths; `None` while nothing is known.
+    fn state_of_charge_permille(&self) -> Option<u16> {
+        part_of(self.remaining()?, self.capacity(), 1_000).and_then(|permille| u16::try_from(permille).ok())
+    }
+}
+
+/// A charge as a part of the capacity, in `whole`ths, rounded down; `None` without a capacity.
+fn part_of(charge: Charge, capacity: Charge, whole: i64) -> Option<u32> {
+    let part = charge.as_milliamp_millis().saturating_mul(whole).checked_div(capacity.as_milliamp_millis())?;
+    u32::try_from(part.clamp(0, whole)).ok()
 }
 
 /// A rate in thousandths of the capacity per hour, as a current.

@@ -1,7 +1,9 @@
 //! From bytes to operations: the same for property tests and fuzzing.
 
 use bms_core::bms::Request;
-use bms_core::config::{BoardDefinition, Chemistry, Config, Model, PARAMETERS, ParameterId as P, Profile, SensorPolicy};
+use bms_core::config::{
+    BoardDefinition, Chemistry, Config, Model, PARAMETERS, ParameterId as P, Profile, SensorPolicy,
+};
 use bms_core::config::{Scope, Topology, ValidConfig};
 use bms_core::snapshot::ResetCause;
 use bms_core::time::ms;
@@ -85,6 +87,10 @@ pub enum Fault {
     InputsFailed,
     /// The digital inputs were not read.
     InputsAbsent,
+    /// The digital inputs' time stamp is that old.
+    InputsAge(u16),
+    /// The stack voltage's time stamp is that old.
+    StackAge(u16),
 }
 
 /// One operation.
@@ -157,7 +163,7 @@ pub fn configuration(bytes: &mut Bytes<'_>) -> Option<ValidConfig> {
         7 => Topology::Contactors,
         _ => Topology::BackToBack,
     };
-    definition.terminal_voltage = board / 72 % 2 == 1;
+    definition.terminal_voltage = board / 72 % 2 == 1 && profile == Profile::Manual;
     let mut config = Config::preset(chemistry, cells);
     config = if cells >= 14 {
         config.with_model(Model::B2a24s20p)
@@ -165,6 +171,9 @@ pub fn configuration(bytes: &mut Bytes<'_>) -> Option<ValidConfig> {
         config.with_charge_limit(amps(50), ms(30_000)).with_discharge_limit(amps(100), ms(30_000))
     };
     config = config.with_capacity(Charge::from_milliamp_hours(100_000)).with_profile(profile).with_board(definition);
+    if bytes.below(4) == 0 && definition.sensors[..2] != [SensorPolicy::NotFitted; 2] {
+        config = config.with(P::HeaterResistance, 60_000_000);
+    }
     for _ in 0..bytes.below(6) {
         let parameter = parameter(bytes);
         let value = value(bytes, parameter, &config);
@@ -177,7 +186,8 @@ pub fn configuration(bytes: &mut Bytes<'_>) -> Option<ValidConfig> {
 }
 
 /// Parameters that concern rounding or the state of charge only, which the oracle does not judge.
-const LEFT_OUT: [P; 3] = [P::VoltageGain, P::CurrentGain, P::CurrentOffset];
+const LEFT_OUT: [P; 5] =
+    [P::VoltageGain, P::CurrentGain, P::CurrentOffset, P::TerminalMismatchVoltage, P::NotConductingVoltage];
 
 fn parameter(bytes: &mut Bytes<'_>) -> P {
     let chosen = PARAMETERS[bytes.below(PARAMETERS.len())].id;
@@ -265,7 +275,7 @@ fn temperature(bytes: &mut Bytes<'_>, config: &ValidConfig) -> i32 {
 
 fn fault(bytes: &mut Bytes<'_>, cells: u8) -> Fault {
     let age = bytes.pick(&[1, 50, 99, 100, 101, 500, 999, 1_000]);
-    match bytes.below(24) {
+    match bytes.below(26) {
         0 | 1 => Fault::CellsFailed,
         2 => Fault::CellsAbsent,
         3 | 4 => Fault::CellInvalid(bytes.byte() % cells),
@@ -285,6 +295,8 @@ fn fault(bytes: &mut Bytes<'_>, cells: u8) -> Fault {
         20 => Fault::TerminalFailed,
         21 => Fault::InputsFailed,
         22 => Fault::InputsAbsent,
+        23 => Fault::InputsAge(age),
+        24 => Fault::StackAge(age),
         _ => Fault::None,
     }
 }

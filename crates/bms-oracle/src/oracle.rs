@@ -2,7 +2,7 @@
 
 use crate::readings::{Clock, Known, News, Scan, Sensors, Stamps, Step, read, remember};
 use crate::rules::{self, inhibits};
-use crate::watch::{Release, Time, Watch};
+use crate::watch::{Time, Watch};
 use bms_core::bms::Request;
 use bms_core::config::{ParameterId as P, ValidConfig};
 use bms_core::event::EventKind;
@@ -94,6 +94,17 @@ pub struct Oracle {
     pub time_back: bool,
     /// The last step came too late.
     pub late: bool,
+    /// D10: trips of charge over-current, discharge over-current, short circuit, under-voltage.
+    pub trips: [u32; 4],
+    conducting: [Time; 4],
+    inputs_before: Option<Inputs>,
+    restored: AlarmSet,
+    /// X15: complete scans since the start that did not fit.
+    pub first_scans: u32,
+    /// X15: the first scans fitted.
+    pub chemistry_settled: bool,
+    /// D28: when the heater came on, and how warm the coldest sensor was when the present half hour began.
+    pub heating_since: Option<(Time, i64)>,
     /// How writing the last command went.
     pub output_failed: Option<bool>,
 }
@@ -133,6 +144,13 @@ impl Oracle {
             alarms_before: AlarmSet::EMPTY,
             time_back: false,
             late: false,
+            trips: [0; 4],
+            conducting: [0; 4],
+            inputs_before: None,
+            restored: AlarmSet::EMPTY,
+            first_scans: 0,
+            chemistry_settled: false,
+            heating_since: None,
             output_failed: None,
         }
     }
@@ -147,6 +165,10 @@ impl Oracle {
     /// X01: the age at which cells and current count as lost.
     pub fn stale(&self) -> Time {
         self.get(P::DataLostTime).max(3 * self.get(P::SamplePeriod))
+    }
+    /// Whether a request or a change came since the last step.
+    pub fn just_asked(&self) -> bool {
+        self.asked
     }
     /// The active alarms.
     pub fn alarms(&self) -> AlarmSet {
@@ -168,6 +190,8 @@ impl Oracle {
             }
         }
         fresh.switches = self.switches;
+        fresh.trips = self.trips;
+        fresh.restored = fresh.alarms();
         fresh.emergency = self.emergency || self.active(Alarm::EmergencyStop);
         if cause.is_abnormal() && self.get(P::ResetHoldOff) == 1 {
             fresh.watches[Alarm::ResetHoldOff as usize].raise(0);
@@ -184,6 +208,21 @@ impl Oracle {
             Request::EmergencyStop => self.emergency = true,
             Request::ResetEmergencyStop => self.emergency = false,
             Request::Shutdown => self.shutdown_asked = true,
+            Request::ClearPermanent => {
+                for alarm in [Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck, Alarm::DeepDischarge, Alarm::Abuse]
+                {
+                    if self.active(alarm) {
+                        self.watches[alarm as usize].clear();
+                    }
+                }
+            }
+            Request::ClearLockout => {
+                let limit = self.get(P::RetryLimit) as u32;
+                for trips in self.trips.iter_mut().filter(|_| limit > 0) {
+                    // One more closing.
+                    *trips = (*trips).min(limit.saturating_sub(1));
+                }
+            }
             _ => {}
         }
     }
@@ -216,13 +255,20 @@ impl Oracle {
     fn start_anew(&mut self) {
         self.state = State::Starting;
         self.opened = true;
+        self.stamps = Stamps::default();
+        for watch in &mut self.watches {
+            watch.first = None;
+        }
         self.state_since = self.now;
         self.awake_since = self.now;
-        self.cells = Known { last: Some((self.now, ())), trusted: false };
+        self.cells = Known { last: Some((self.now, ())), trusted: false, failed: false };
         self.scan = None;
-        self.current = Known { last: Some((self.now, 0)), trusted: false };
+        self.first_scans = 0;
+        self.chemistry_settled = false;
+        self.inputs = Known::default();
+        self.current = Known { last: Some((self.now, 0)), trusted: false, failed: false };
         for sensor in &mut self.sensors {
-            *sensor = Known { last: Some((self.now, 0)), trusted: false };
+            *sensor = Known { last: Some((self.now, 0)), trusted: false, failed: false };
         }
         self.sensor_seen = [false; 6];
     }
@@ -231,10 +277,13 @@ impl Oracle {
         match &step.cells {
             News::None => {}
             News::New(at, scan) if scan.complete().is_some() => {
-                self.cells = Known { last: Some((*at, ())), trusted: scan.count == scan.cells.len() };
+                self.cells = Known { last: Some((*at, ())), trusted: scan.count == scan.cells.len(), failed: false };
                 self.scan = scan.complete();
             }
-            _ => self.cells.trusted = false,
+            _ => {
+                self.cells.trusted = false;
+                self.cells.failed = true;
+            }
         }
         remember(&mut self.current, &step.current);
         remember(&mut self.stack, &step.stack);
@@ -257,22 +306,28 @@ impl Oracle {
         self.late = elapsed > self.stale() as i128;
         self.last_instant = Some(instant);
         let clock = Clock { instant, now: self.now };
-        if self.time_back {
-            // Old time stamps tell nothing any more.
-            self.stamps = Stamps::default();
-        }
         let step = read(&mut self.stamps, input, clock, self.config.cell_count().into());
         self.believe(&step);
         for row in rules::rows(self, &step) {
-            // N07: a change or a request clears nothing in its own step.
-            let release = if self.asked { Release::Never } else { row.release };
-            self.watches[row.alarm as usize].update(self.now, row.seen, row.delay, release);
+            let watch = &mut self.watches[row.alarm as usize];
+            let before = *watch;
+            watch.update(self.now, row.seen, row.delay, row.release, row.off);
+            // N07: a change or a request clears nothing in its own step. What is violated still begins anew.
+            if self.asked && before.active() && !watch.active() {
+                let again = watch.first.is_some();
+                *watch = before;
+                if again {
+                    watch.raise(self.now);
+                }
+            }
         }
+        self.first_scans_fit(&step);
+        self.retries(&step, elapsed.max(0) as Time);
         let mut events = std::mem::take(&mut self.announced);
         self.live(&step, &mut events);
         let alarms = self.alarms();
         let (charge, discharge) = self.decide(&step);
-        let heater = rules::heater(self, &step, self.heater);
+        let heater = self.heat(&step);
         for alarm in Alarm::ALL {
             match (self.alarms_before.contains(alarm), alarms.contains(alarm)) {
                 (false, true) => events.push(EventKind::Raised { alarm, index: None, value: 0 }),
@@ -302,15 +357,114 @@ impl Oracle {
             power_released: self.state == State::Off,
             clear_latch: rules::clear_latch(self),
             balance_forbidden,
-            trips: [0; 4],
+            trips: self.trips,
             events,
+        }
+    }
+
+    /// X15: three first scans outside the chemistry's window.
+    fn first_scans_fit(&mut self, step: &Step) {
+        let watch = &mut self.watches[Alarm::WrongChemistry as usize];
+        if self.config.get(P::ChemistryCheck) == 0 {
+            return;
+        }
+        let Some(cells) = scan_of(step).and_then(|(_, scan)| scan.complete()) else { return };
+        if self.chemistry_settled || watch.active() {
+            return;
+        }
+        let chemistry = self.config.chemistry();
+        let highest = i64::from(chemistry.plausible_maximum().as_microvolts());
+        let lowest = i64::from(chemistry.plausible_minimum().as_microvolts());
+        if cells.iter().any(|cell| *cell > highest) || cells.iter().all(|cell| *cell < lowest) {
+            self.first_scans += 1;
+            watch.first = Some(self.now);
+            if self.first_scans >= 3 {
+                watch.raise(self.now);
+            }
+        } else {
+            watch.first = None;
+            self.chemistry_settled = true;
+        }
+    }
+
+    /// D10: counting trips, locking out, forgiving.
+    fn retries(&mut self, step: &Step, elapsed: Time) {
+        use Alarm as A;
+        let causes: [&[A]; 4] = [
+            &[A::ChargeOvercurrent, A::SevereChargeOvercurrent],
+            &[A::DischargeOvercurrent, A::SevereDischargeOvercurrent],
+            &[A::ShortCircuit],
+            &[A::CellUndervoltage],
+        ];
+        let limit = self.get(P::RetryLimit) as u32;
+        // What was counted before this step locks out in it.
+        let locked = |trips: &[u32]| limit > 0 && trips.iter().any(|trips| *trips >= limit);
+        let (charge, discharge) = (locked(&[self.trips[0], self.trips[2]]), locked(&self.trips[1..]));
+        for (alarm, locked) in [(A::ChargeLockedOut, charge), (A::DischargeLockedOut, discharge)] {
+            let watch = &mut self.watches[alarm as usize];
+            if locked && !watch.active() {
+                watch.raise(self.now);
+            } else if !locked && !self.asked && !matches!(self.state, State::ShuttingDown | State::Off) {
+                watch.clear();
+            }
+        }
+        let conducts = [self.charge, self.discharge, self.charge || self.discharge, self.discharge];
+        for (cause, alarms) in causes.iter().enumerate() {
+            let known = self.alarms_before.and(self.restored);
+            let tripped = alarms.iter().any(|alarm| self.active(*alarm) && !known.contains(*alarm));
+            if tripped {
+                self.trips[cause] += 1;
+                self.conducting[cause] = 0;
+            } else if conducts[cause] {
+                self.conducting[cause] += elapsed;
+                if self.conducting[cause] >= 600_000 {
+                    self.trips[cause] = 0;
+                }
+            }
+        }
+        if let (Some(before), Some((_, now))) = (self.inputs_before, step.inputs.new()) {
+            if before.load == Some(true) && now.load == Some(false) {
+                self.trips[1..].fill(0);
+            }
+            if before.charger == Some(true) && now.charger == Some(false) {
+                self.trips[0] = 0;
+            }
+        }
+        self.restored = AlarmSet::EMPTY;
+        self.inputs_before = self.inputs.last.map(|(_, inputs)| inputs);
+    }
+
+    /// Where two readings of the requirements are as good, the core's is taken over:
+    /// X01 does not say whether the long loss ends with the last channel or after its own time of good data.
+    pub fn tolerate(&mut self, verdict: &mut Verdict, core: AlarmSet) {
+        let long = Alarm::DataLostLong;
+        let lost = [Alarm::CellDataLost, Alarm::CurrentDataLost, Alarm::TemperatureDataLost];
+        let any = lost.iter().any(|alarm| self.active(*alarm));
+        if any && core.contains(long) != verdict.alarms.contains(long) {
+            let told = |kind: &EventKind| match kind {
+                EventKind::Raised { alarm, .. } | EventKind::Cleared { alarm } => *alarm == long,
+                _ => false,
+            };
+            if core.contains(long) && !self.watches[long as usize].active() {
+                self.watches[long as usize].raise(self.now);
+                verdict.alarms = verdict.alarms.with(long);
+                verdict.events.retain(|kind| !told(kind));
+            } else if !core.contains(long) && self.watches[long as usize].raised != Some(self.now) {
+                self.watches[long as usize].clear();
+                verdict.alarms = verdict.alarms.without(long);
+                verdict.events.push(EventKind::Cleared { alarm: long });
+            }
+            self.alarms_before = verdict.alarms;
         }
     }
 
     /// A01, P16, D02, D32: starting, running, shutting down.
     fn live(&mut self, step: &Step, events: &mut Vec<EventKind>) {
         let since = self.now - self.state_since;
-        let woken = step.inputs.new().is_some_and(|(_, inputs)| inputs.activation || inputs.reverse_wake);
+        let woken = step
+            .inputs
+            .new()
+            .is_some_and(|(_, inputs)| inputs.activation || inputs.reverse_wake || inputs.charger == Some(true));
         let next = match self.state {
             State::Starting if self.active(Alarm::AutoShutdown) || self.shutdown_asked => State::ShuttingDown,
             State::Starting if rules::complete(self) => State::Running,
@@ -321,6 +475,11 @@ impl Oracle {
         };
         if next != self.state {
             self.state_since = self.now;
+            if next == State::ShuttingDown {
+                if self.shutdown_asked {
+                    self.trips = [0; 4];
+                }
+            }
             match next {
                 State::ShuttingDown => {
                     events.push(EventKind::ShuttingDown);
@@ -328,6 +487,7 @@ impl Oracle {
                 }
                 State::Starting => {
                     self.start_anew();
+                    self.watches[Alarm::AutoShutdown as usize].clear();
                 }
                 State::Running => events.push(EventKind::Started),
                 _ => {}
@@ -335,6 +495,26 @@ impl Oracle {
             self.state = next;
         }
         self.shutdown_asked = false;
+    }
+
+    /// H01, D28: the heater.
+    fn heat(&mut self, step: &Step) -> bool {
+        let was = self.heater && !self.opened;
+        let on = rules::heater(self, step, was);
+        if on && !was {
+            self.heating_since = Some((self.now, rules::coldest(self).unwrap_or(0)));
+        } else if !on {
+            self.heating_since = None;
+        }
+        if let (Some((since, cold)), Some(now)) = (self.heating_since, rules::coldest(self)) {
+            if now - cold >= 5 {
+                self.heating_since = Some((self.now, now));
+            } else if self.now - since >= 1_800_000 {
+                self.watches[Alarm::HeaterIneffective as usize].raise(self.now);
+                return false;
+            }
+        }
+        on
     }
 
     /// P17 and law 1: what may be closed.
@@ -347,10 +527,17 @@ impl Oracle {
                 Alarm::ALL.iter().any(|alarm| self.watches[*alarm as usize].pending() && inhibited(inhibits(*alarm)));
             running && wanted && !active && (was || (may_close && !pending))
         };
-        (
-            one(self.charge && !self.opened, self.switches.charge, |what| what.charge),
-            one(self.discharge && !self.opened, self.switches.discharge, |what| what.discharge),
-        )
+        let bypass = |was: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
+            let others = Alarm::ALL.iter().any(|alarm| {
+                self.active(*alarm) && inhibited(inhibits(*alarm)) && !rules::of_one_direction(*alarm, charge)
+            });
+            running && wanted && !others && rules::bypassed(self, step, charge) && (was || may_close)
+        };
+        let charge = one(self.charge && !self.opened, self.switches.charge, |what| what.charge)
+            || bypass(self.charge && !self.opened, self.switches.charge, |what| what.charge, true);
+        let discharge = one(self.discharge && !self.opened, self.switches.discharge, |what| what.discharge)
+            || bypass(self.discharge && !self.opened, self.switches.discharge, |what| what.discharge, false);
+        (charge, discharge)
     }
 }
 

@@ -32,17 +32,19 @@ pub struct Known<T> {
     pub last: Option<(Time, T)>,
     /// Whether the newest attempt gave the last value.
     pub trusted: bool,
+    /// Whether the newest attempt since the start failed.
+    pub failed: bool,
 }
 
 impl<T> Default for Known<T> {
     fn default() -> Self {
-        Self { last: None, trusted: false }
+        Self { last: None, trusted: false, failed: false }
     }
 }
 
 impl<T: Copy> Known<T> {
     fn good(&mut self, at: Time, value: T) {
-        *self = Self { last: Some((at, value)), trusted: true };
+        *self = Self { last: Some((at, value)), trusted: true, failed: false };
     }
     /// How old the last good value is; without one, how long nothing came.
     pub fn age(&self, now: Time) -> Time {
@@ -85,6 +87,16 @@ pub enum Sensor {
     Good(i64),
 }
 
+impl Sensor {
+    /// What it shows, good or not.
+    pub fn shown(self) -> Option<i64> {
+        match self {
+            Self::Good(value) | Self::Bad(Some(value)) => Some(value),
+            _ => None,
+        }
+    }
+}
+
 /// A board's temperatures: the battery's, then the switches'.
 pub type Sensors = [Sensor; BATTERY_SENSORS + 1];
 
@@ -112,7 +124,13 @@ pub struct Step {
 pub struct Stamps([Option<Time>; 7]);
 
 impl Stamps {
-    fn take<T: Clone, U>(&mut self, index: usize, group: &Group<T>, clock: Clock, convert: impl Fn(&T) -> U) -> News<U> {
+    fn take<T: Clone, U>(
+        &mut self,
+        index: usize,
+        group: &Group<T>,
+        clock: Clock,
+        convert: impl Fn(&T) -> U,
+    ) -> News<U> {
         match group {
             Group::NotMeasured => News::None,
             Group::Failed => News::Failed,
@@ -143,7 +161,7 @@ fn sensor(reading: Reading<bms_core::units::Temperature>) -> Sensor {
     match reading {
         Reading::NotMeasured => Sensor::Absent,
         Reading::Valid(value) if (-450..=1_250).contains(&value.as_tenths()) => Sensor::Good(value.as_tenths().into()),
-        Reading::Valid(value) => Sensor::Bad(Some(value.as_tenths().into())),
+        Reading::Valid(value) => Sensor::Bad(Some(value.as_tenths().clamp(-451, 1_251).into())),
         _ => Sensor::Bad(None),
     }
 }
@@ -184,7 +202,8 @@ pub fn read<const N: usize>(stamps: &mut Stamps, input: &Input<'_, N>, clock: Cl
         stack: stamps.take(3, &sample.stack, clock, |value| value.as_microvolts().into()),
         terminal: stamps.take(4, &sample.terminal, clock, |value| value.as_microvolts().into()),
         feedback: stamps.take(5, &sample.feedback, clock, |value| *value),
-        inputs: stamps.take(6, &sample.inputs, clock, |value| *value),
+        // Whatever its time, what an input says now counts.
+        inputs: Stamps::default().take(6, &sample.inputs, clock, |value| *value),
     }
 }
 
@@ -192,7 +211,10 @@ pub fn read<const N: usize>(stamps: &mut Stamps, input: &Input<'_, N>, clock: Cl
 pub fn remember<T: Copy>(known: &mut Known<T>, news: &News<T>) {
     match news {
         News::None => {}
-        News::Failed => known.trusted = false,
+        News::Failed => {
+            known.trusted = false;
+            known.failed = true;
+        }
         News::New(at, value) => known.good(*at, *value),
     }
 }

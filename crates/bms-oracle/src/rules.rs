@@ -1,9 +1,9 @@
 //! The requirements, one row each.
 
-use crate::oracle::{Oracle, scan_of, sensor_news};
+use crate::oracle::{Oracle, scan_of};
 use crate::readings::{News, Sensor, Sensors, Step};
 use crate::watch::{Release, Seen, Time};
-use bms_core::config::{ParameterId as P, Profile, SensorPolicy};
+use bms_core::config::{ParameterId as P, Profile, SensorPolicy, Topology};
 use bms_core::lifecycle::State;
 use bms_core::protection::Alarm;
 
@@ -17,6 +17,8 @@ pub struct Row {
     pub delay: Time,
     /// How it ends.
     pub release: Release,
+    /// Whether it is switched off.
+    pub off: bool,
 }
 
 /// What an alarm keeps from happening.
@@ -86,7 +88,12 @@ pub fn survives_reset(alarm: Alarm) -> bool {
 }
 
 fn row(rows: &mut Vec<Row>, alarm: Alarm, seen: Seen, delay: Time, release: Release) {
-    rows.push(Row { alarm, seen, delay, release });
+    rows.push(Row { alarm, seen, delay, release, off: false });
+}
+
+/// A row that a parameter may switch off.
+fn row_unless(rows: &mut Vec<Row>, off: bool, alarm: Alarm, seen: Seen, delay: Time, release: Release) {
+    rows.push(Row { alarm, seen, delay, release, off });
 }
 
 /// Any cell beyond violates; all cells beyond the recovery recover; only a complete scan can tell that none violates.
@@ -135,30 +142,29 @@ fn battery_seen(oracle: &Oracle, step: &Step, violates: impl Fn(i64) -> bool, re
         return if step.temperatures == News::None { Seen::Nothing } else { Seen::Bad };
     };
     let counting = counting(oracle);
-    if counting.is_empty() { Seen::Nothing } else { sensors_seen(*at, sensors, &counting, violates, recovered) }
+    if counting.is_empty() { Seen::Nothing } else { sensors_seen(oracle, *at, sensors, &counting, violates, recovered) }
 }
 
 /// Law 3: a sensor that shows 200 °C is faulty, but not less of a reason to open than one that shows 100 °C.
+/// A sensor that was not read this time is what it was before, until that is too old.
 fn sensors_seen(
+    oracle: &Oracle,
     at: Time,
     sensors: &Sensors,
     which: &[usize],
     violates: impl Fn(i64) -> bool,
     recovered: impl Fn(i64) -> bool,
 ) -> Seen {
-    let shown = |index: &usize| match sensors[*index] {
-        Sensor::Good(value) | Sensor::Bad(Some(value)) => Some(value),
-        _ => None,
-    };
-    let good = |index: &usize| match sensors[*index] {
+    let known = |index: &usize| match sensors[*index] {
         Sensor::Good(value) => Some(value),
-        _ => None,
+        Sensor::Absent => oracle.sensors[*index].usable(oracle.now, oracle.get(P::TemperatureLostTime)),
+        Sensor::Bad(_) => None,
     };
-    if which.iter().filter_map(shown).any(violates) {
+    if which.iter().filter_map(|index| sensors[*index].shown()).any(violates) {
         Seen::Violating(at)
-    } else if which.iter().any(|index| good(index).is_none()) {
+    } else if which.iter().any(|index| known(index).is_none()) {
         Seen::Bad
-    } else if which.iter().filter_map(good).all(recovered) {
+    } else if which.iter().filter_map(known).all(recovered) {
         Seen::Recovered(at)
     } else {
         Seen::Within(at)
@@ -173,7 +179,8 @@ fn fact(oracle: &Oracle, violated: bool) -> Seen {
 /// D30: a charger is there.
 pub fn charger_present(oracle: &Oracle) -> bool {
     let stale = oracle.stale();
-    let input = oracle.inputs.usable(oracle.now, stale).and_then(|inputs| inputs.charger);
+    // A gap shuts nothing down: an input that failed says what it said before.
+    let input = oracle.inputs.last.and_then(|(_, inputs)| inputs.charger);
     let current = oracle.current.usable(oracle.now, stale);
     let lifted = match (oracle.terminal.usable(oracle.now, stale), oracle.stack.usable(oracle.now, stale)) {
         (Some(terminal), Some(stack)) => !oracle.charge && terminal - stack > 500_000,
@@ -196,6 +203,7 @@ pub fn rows(oracle: &Oracle, step: &Step) -> Vec<Row> {
     beyond(oracle, step, &mut rows);
     // P11, D09
     let latched = match step.inputs.new() {
+        None if latch_set(oracle) => Seen::Violating(oracle.now),
         None => Seen::Nothing,
         Some((at, inputs)) if inputs.short_circuit => Seen::Violating(at),
         Some((at, _)) => Seen::Recovered(at),
@@ -234,6 +242,7 @@ fn voltages(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
         let cell = if get(P::AutoShutdownByHighest) == 1 { cells.iter().max() } else { cells.iter().min() };
         cell.map(|cell| (at, *cell))
     });
+    let awake = oracle.before - oracle.awake_since >= 60_000;
     let stopping = matches!(oracle.state, State::ShuttingDown | State::Off);
     let seen = if stopping {
         // It has done its work.
@@ -242,21 +251,18 @@ fn voltages(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
         Seen::Within(oracle.now)
     } else {
         match deciding {
-            Some((at, cell)) if cell <= get(P::AutoShutdownVoltage) => Seen::Violating(at),
+            Some((at, cell)) if awake && cell <= get(P::AutoShutdownVoltage) => Seen::Violating(at),
             Some((at, _)) => Seen::Within(at),
             None => Seen::Nothing,
         }
     };
-    let awake = oracle.before - oracle.awake_since >= 60_000;
     // Never on an invalid reading: only a complete scan shuts down.
-    let delay = if awake && deciding.is_some() { get(P::AutoShutdownDelay) } else { Time::MAX };
+    let delay = if deciding.is_some() { get(P::AutoShutdownDelay) } else { Time::MAX };
     row(rows, Alarm::AutoShutdown, seen, delay, Release::Level);
     // P18
     let seen = match step.cells.new() {
-        Some((at, scan)) if scan.count != scan.cells.len() => Seen::Violating(at),
-        Some((at, _)) => Seen::Recovered(at),
-        None if step.cells == News::None => Seen::Nothing,
-        None => Seen::Bad,
+        Some((_, scan)) => fact(oracle, scan.count != scan.cells.len()),
+        None => Seen::Nothing,
     };
     row(rows, Alarm::CellCountMismatch, seen, 0, Release::GoodFor(get(P::DataRecoveryTime)));
 }
@@ -286,26 +292,28 @@ fn temperatures(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     // P12, P13
     above(Alarm::ChargeOvertemperature, P::ChargeOvertemperatureProtection, P::ChargeOvertemperatureRecovery);
     above(Alarm::DischargeOvertemperature, P::DischargeOvertemperatureProtection, P::DischargeOvertemperatureRecovery);
-    let mut below = |alarm, protection, recovery| {
+    let mut below = |off, alarm, protection, recovery| {
         let (limit, recovery) = (get(protection), get(recovery));
         let seen = battery_seen(oracle, step, |value| value < limit, |value| value > recovery);
-        row(rows, alarm, seen, delay, Release::Level);
+        row_unless(rows, off, alarm, seen, delay, Release::Level);
     };
     // P14, D11
-    below(Alarm::ChargeUndertemperature, P::ChargeUndertemperatureProtection, P::ChargeUndertemperatureRecovery);
-    if get(P::DischargeUndertemperature) == 1 {
-        below(
-            Alarm::DischargeUndertemperature,
-            P::DischargeUndertemperatureProtection,
-            P::DischargeUndertemperatureRecovery,
-        );
-    }
+    let off = get(P::DischargeUndertemperature) == 0;
+    below(false, Alarm::ChargeUndertemperature, P::ChargeUndertemperatureProtection, P::ChargeUndertemperatureRecovery);
+    below(
+        off,
+        Alarm::DischargeUndertemperature,
+        P::DischargeUndertemperatureProtection,
+        P::DischargeUndertemperatureRecovery,
+    );
     // P15
     let (limit, recovery) = (get(P::MosOvertemperatureProtection), get(P::MosOvertemperatureRecovery));
     let seen = match &step.temperatures {
         News::None => Seen::Nothing,
         News::Failed => Seen::Bad,
-        News::New(at, sensors) => sensors_seen(*at, sensors, &[5], |value| value > limit, |value| value < recovery),
+        News::New(at, sensors) => {
+            sensors_seen(oracle, *at, sensors, &[5], |value| value > limit, |value| value < recovery)
+        }
     };
     row(rows, Alarm::MosOvertemperature, seen, delay, Release::Level);
 }
@@ -336,9 +344,9 @@ fn trust(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let mut sensors = counting(oracle);
     sensors.push(5);
     let oldest = sensors.iter().map(|index| oracle.sensors[*index].age(now)).max().unwrap_or(0);
-    let news: Vec<News<i64>> = sensors.iter().map(|index| sensor_news(&step.temperatures, *index)).collect();
-    let fresh = news.iter().all(|news| matches!(news, News::New(..)));
-    let bad = news.contains(&News::Failed);
+    let measured = matches!(step.temperatures, News::New(..));
+    let fresh = measured && sensors.iter().all(|index| oracle.sensors[*index].trusted);
+    let bad = sensors.iter().any(|index| !oracle.sensors[*index].trusted);
     let temperatures = lost(oldest, get(P::TemperatureLostTime), fresh, bad);
     row(rows, Alarm::TemperatureDataLost, temperatures, 0, good_for);
     // X01: discharging goes on for the grace.
@@ -346,12 +354,16 @@ fn trust(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let long = oracle.cells.age(now) >= stale + grace
         || oracle.current.age(now) >= stale + grace
         || oldest >= get(P::TemperatureLostTime) + grace;
+    let anything = step.cells != News::None || step.current != News::None || measured;
+    // Nothing failed and was not read well since.
+    let failed_before =
+        oracle.cells.failed || oracle.current.failed || sensors.iter().any(|index| oracle.sensors[*index].failed);
     let failed = bad || step.current == News::Failed || (!fresh_cells && step.cells != News::None);
     let seen = if long {
         Seen::Violating(now)
     } else if failed {
         Seen::Bad
-    } else if complete(oracle) {
+    } else if anything && !failed_before {
         Seen::Recovered(now)
     } else {
         Seen::Nothing
@@ -364,27 +376,23 @@ fn sensors(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let now = oracle.now;
     let good_for = Release::GoodFor(oracle.get(P::DataRecoveryTime));
     let seen = |indices: &[usize]| {
-        let news: Vec<News<i64>> = indices.iter().map(|index| sensor_news(&step.temperatures, *index)).collect();
-        let measured = matches!(step.temperatures, News::New(..));
-        if measured && news.contains(&News::Failed) {
-            Seen::Violating(now)
-        } else if measured && news.iter().all(|news| matches!(news, News::New(..))) {
-            Seen::Recovered(now)
-        } else if step.temperatures == News::Failed {
-            Seen::Bad
-        } else {
-            Seen::Nothing
+        // Missing: the newest attempt failed, or there was none since the start.
+        let all_good = indices.iter().all(|index| oracle.sensors[*index].trusted);
+        match &step.temperatures {
+            _ if !all_good => Seen::Violating(now),
+            News::New(..) => Seen::Recovered(now),
+            _ => Seen::Nothing,
         }
     };
     row(rows, Alarm::BatterySensorFault, seen(&counting(oracle)), oracle.get(P::SensorFaultDelay), good_for);
     row(rows, Alarm::MosSensorFault, seen(&[5]), oracle.get(P::SensorFaultDelay), good_for);
 }
 
-/// Whether stack and sum of the cells agree (X03); `None` unless both are new.
-fn stack_agrees(step: &Step) -> Option<(Time, bool)> {
+/// Whether a new scan's sum agrees with the stack voltage as last measured (X03); `None` if either is not known.
+fn stack_agrees(oracle: &Oracle, step: &Step) -> Option<(Time, bool)> {
     let (at, scan) = scan_of(step)?;
     let cells = scan.complete()?;
-    let (_, stack) = step.stack.new()?;
+    let stack = oracle.stack.usable(oracle.now, oracle.stale())?;
     let sum: i64 = cells.iter().sum();
     let allowed_hundredfold = 100 * 3_000 * cells.len() as i64 + sum;
     Some((at, 100 * (stack - sum).abs() <= allowed_hundredfold))
@@ -394,26 +402,25 @@ fn stack_agrees(step: &Step) -> Option<(Time, bool)> {
 fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let get = |parameter| oracle.get(parameter);
     // X03
-    if get(P::StackCheck) == 1 {
-        let seen = match stack_agrees(step) {
-            Some((at, false)) => Seen::Violating(at),
-            Some((at, true)) => Seen::Recovered(at),
-            None if step.stack == News::Failed => Seen::Bad,
-            None => Seen::Nothing,
-        };
-        row(rows, Alarm::StackMismatch, seen, 2_000, Release::GoodFor(get(P::DataRecoveryTime)));
-    }
+    let seen = match stack_agrees(oracle, step) {
+        Some((at, false)) => Seen::Violating(at),
+        Some((at, true)) => Seen::Recovered(at),
+        None => Seen::Nothing,
+    };
+    let good_for = Release::GoodFor(get(P::DataRecoveryTime));
+    let off = get(P::StackCheck) == 0;
+    row_unless(rows, off, Alarm::StackMismatch, seen, 2_000, if off { Release::Never } else { good_for });
     // X05
     let limit = get(P::SevereDischargeCurrent);
-    let seen = if limit == 0 { Seen::Off } else { value_seen(&step.current, |current| -current > limit, |_| true) };
+    let seen = value_seen(&step.current, |current| -current > limit, |_| true);
     let release = Release::After(get(P::DischargeOvercurrentRelease));
-    row(rows, Alarm::SevereDischargeOvercurrent, seen, get(P::SevereDischargeDelay), release);
+    row_unless(rows, limit == 0, Alarm::SevereDischargeOvercurrent, seen, get(P::SevereDischargeDelay), release);
     // X06
     let (ratio, limit) = (get(P::SevereChargeRatio), get(P::ChargeOvercurrentProtection));
     let violates = |current: i64| current * 1_000 > ratio * limit;
-    let seen = if ratio == 0 { Seen::Off } else { value_seen(&step.current, violates, |_| true) };
+    let seen = value_seen(&step.current, violates, |_| true);
     let release = Release::After(get(P::ChargeOvercurrentRelease));
-    row(rows, Alarm::SevereChargeOvercurrent, seen, get(P::SevereChargeDelay), release);
+    row_unless(rows, ratio == 0, Alarm::SevereChargeOvercurrent, seen, get(P::SevereChargeDelay), release);
     // X07
     let pack = match scan_of(step) {
         None if step.cells == News::None => News::None,
@@ -421,82 +428,79 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
         Some((at, scan)) => scan.complete().map_or(News::Failed, |cells| News::New(at, cells.iter().sum())),
     };
     let (limit, recovery) = (get(P::PackOvervoltageProtection), get(P::PackOvervoltageRecovery));
-    let seen = if limit == 0 { Seen::Off } else { value_seen(&pack, |sum| sum > limit, |sum| sum < recovery) };
-    row(rows, Alarm::PackOvervoltage, seen, get(P::CellOvervoltageDelay), Release::Level);
+    let seen = value_seen(&pack, |sum| sum > limit, |sum| sum < recovery);
+    row_unless(rows, limit == 0, Alarm::PackOvervoltage, seen, get(P::CellOvervoltageDelay), Release::Level);
     let (limit, recovery) = (get(P::PackUndervoltageProtection), get(P::PackUndervoltageRecovery));
-    let seen = if limit == 0 { Seen::Off } else { value_seen(&pack, |sum| sum < limit, |sum| sum > recovery) };
-    row(rows, Alarm::PackUndervoltage, seen, get(P::CellUndervoltageDelay), Release::Level);
+    let seen = value_seen(&pack, |sum| sum < limit, |sum| sum > recovery);
+    row_unless(rows, limit == 0, Alarm::PackUndervoltage, seen, get(P::CellUndervoltageDelay), Release::Level);
     // X08
-    let spread = match &pack {
-        News::None => News::None,
-        News::Failed => News::Failed,
-        News::New(at, _) => {
-            let cells = scan_of(step).map(|(_, scan)| scan.good()).unwrap_or_default();
-            News::New(*at, cells.iter().max().unwrap_or(&0) - cells.iter().min().unwrap_or(&0))
-        }
-    };
-    let mut apart = |alarm, limit, news: &News<i64>, delay| {
+    let mut apart = |alarm, limit, delay, shown: Option<(Time, Vec<i64>, bool)>, group_failed: bool| {
         let limit = get(limit);
-        let seen =
-            if limit == 0 { Seen::Off } else { value_seen(news, |value| value > limit, |value| 5 * value < 4 * limit) };
-        row(rows, alarm, seen, delay, Release::Level);
-    };
-    apart(Alarm::CellSpreadWarning, P::CellSpreadWarning, &spread, 0);
-    apart(Alarm::CellSpread, P::CellSpreadProtection, &spread, 0);
-    let temperatures = match &step.temperatures {
-        News::None => News::None,
-        News::Failed => News::Failed,
-        News::New(at, _) => {
-            let readings: Vec<Option<i64>> = counting(oracle)
-                .iter()
-                .map(|index| sensor_news(&step.temperatures, *index).new().map(|(_, value)| *value))
-                .collect();
-            let all: Option<Vec<i64>> = readings.into_iter().collect();
-            match all {
-                None => News::Failed,
-                Some(all) if all.len() < 2 => News::None,
-                Some(all) => News::New(*at, all.iter().max().unwrap() - all.iter().min().unwrap()),
+        let seen = match shown {
+            None if group_failed => Seen::Bad,
+            None => Seen::Nothing,
+            Some((at, values, complete)) => {
+                let spread = values.iter().max().unwrap_or(&0) - values.iter().min().unwrap_or(&0);
+                if spread > limit {
+                    Seen::Violating(at)
+                } else if !complete {
+                    Seen::Bad
+                } else if 5 * spread < 4 * limit {
+                    Seen::Recovered(at)
+                } else {
+                    Seen::Within(at)
+                }
             }
-        }
+        };
+        row_unless(rows, limit == 0, alarm, seen, delay, Release::Level);
     };
-    apart(Alarm::TemperatureSpreadWarning, P::TemperatureSpreadWarning, &temperatures, 0);
-    apart(Alarm::TemperatureSpread, P::TemperatureSpreadProtection, &temperatures, 0);
+    let cells = scan_of(step).map(|(at, scan)| (at, scan.good(), scan.complete().is_some()));
+    let failed = step.cells == News::Failed;
+    apart(Alarm::CellSpreadWarning, P::CellSpreadWarning, 0, cells.clone(), failed);
+    apart(Alarm::CellSpread, P::CellSpreadProtection, get(P::CellOvervoltageDelay), cells, failed);
+    let sensors = step.temperatures.new().map(|(at, sensors)| {
+        let counting = counting(oracle);
+        let known = |index: &usize| match sensors[*index] {
+            Sensor::Absent => oracle.sensors[*index].usable(oracle.now, get(P::TemperatureLostTime)),
+            sensor => sensor.shown(),
+        };
+        let shown: Vec<i64> = counting.iter().filter_map(known).collect();
+        let complete =
+            counting.iter().all(|index| !matches!(sensors[*index], Sensor::Bad(_))) && shown.len() == counting.len();
+        (at, shown, complete)
+    });
+    let failed = step.temperatures == News::Failed;
+    apart(Alarm::TemperatureSpreadWarning, P::TemperatureSpreadWarning, 0, sensors.clone(), failed);
+    apart(Alarm::TemperatureSpread, P::TemperatureSpreadProtection, get(P::TemperatureDelay), sensors, failed);
     warnings(oracle, step, rows);
     // X10
     let limit = get(P::StuckSwitchCurrent);
-    let seen = |open: bool, sign: i64| {
-        if limit == 0 {
-            Seen::Off
-        } else {
-            value_seen(&step.current, |current| open && sign * current > limit, |_| true)
-        }
-    };
-    row(rows, Alarm::ChargeSwitchStuck, seen(!oracle.charge, 1), 500, Release::Never);
-    row(rows, Alarm::DischargeSwitchStuck, seen(!oracle.discharge, -1), 500, Release::Never);
+    let off = limit == 0;
+    let seen = |open: bool, sign: i64| value_seen(&step.current, |current| open && sign * current > limit, |_| true);
+    row_unless(rows, off, Alarm::ChargeSwitchStuck, seen(!oracle.charge, 1), 500, Release::Never);
+    row_unless(rows, off, Alarm::DischargeSwitchStuck, seen(!oracle.discharge, -1), 500, Release::Never);
     // X13, X14
-    let confirmed = |limit: i64, violates: &dyn Fn(i64) -> bool| match (limit, stack_agrees(step)) {
-        (0, _) => Seen::Off,
-        (_, Some((_, true))) => cells_seen(step, violates, |_| true),
-        (_, Some((_, false))) => Seen::Bad,
-        (_, None) => Seen::Nothing,
+    let confirmed = |violates: &dyn Fn(i64) -> bool| match stack_agrees(oracle, step) {
+        Some((_, true)) => cells_seen(step, violates, |_| true),
+        Some((_, false)) => Seen::Bad,
+        None => Seen::Nothing,
     };
     let limit = get(P::NeverChargeVoltage);
-    row(rows, Alarm::DeepDischarge, confirmed(limit, &|cell| cell < limit), 5_000, Release::Never);
+    row_unless(rows, limit == 0, Alarm::DeepDischarge, confirmed(&|cell| cell < limit), 5_000, Release::Never);
     let limit = get(P::AbuseVoltage);
-    row(rows, Alarm::Abuse, confirmed(limit, &|cell| cell > limit), 5_000, Release::Never);
+    row_unless(rows, limit == 0, Alarm::Abuse, confirmed(&|cell| cell > limit), 5_000, Release::Never);
 }
 
 /// X09
 fn warnings(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let get = |parameter| oracle.get(parameter);
     let margin = get(P::WarningVoltageMargin);
-    let off = |margin: i64, seen: Seen| if margin == 0 { Seen::Off } else { seen };
     let limit = get(P::CellUndervoltageProtection);
     let seen = cells_seen(step, |cell| cell < limit + margin, |cell| cell > limit + 2 * margin);
-    row(rows, Alarm::CellUndervoltageWarning, off(margin, seen), 0, Release::Level);
+    row_unless(rows, margin == 0, Alarm::CellUndervoltageWarning, seen, 0, Release::Level);
     let limit = get(P::CellOvervoltageProtection);
     let seen = cells_seen(step, |cell| cell > limit - margin, |cell| cell < limit - 2 * margin);
-    row(rows, Alarm::CellOvervoltageWarning, off(margin, seen), 0, Release::Level);
+    row_unless(rows, margin == 0, Alarm::CellOvervoltageWarning, seen, 0, Release::Level);
     let margin = get(P::WarningCurrentMargin);
     for (alarm, limit, sign) in [
         (Alarm::ChargeCurrentWarning, P::ChargeOvercurrentProtection, 1),
@@ -508,24 +512,24 @@ fn warnings(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
             |current| 1_000 * sign * current > limit * (1_000 - margin),
             |current| 1_000 * sign * current < limit * (1_000 - 2 * margin),
         );
-        row(rows, alarm, off(margin, seen), 0, Release::Level);
+        row_unless(rows, margin == 0, alarm, seen, 0, Release::Level);
     }
     let margin = get(P::WarningTemperatureMargin);
     let limit = get(P::ChargeOvertemperatureProtection).min(get(P::DischargeOvertemperatureProtection));
     let seen = battery_seen(oracle, step, |value| value > limit - margin, |value| value < limit - 2 * margin);
-    row(rows, Alarm::OvertemperatureWarning, off(margin, seen), 0, Release::Level);
+    row_unless(rows, margin == 0, Alarm::OvertemperatureWarning, seen, 0, Release::Level);
     let limit = get(P::ChargeUndertemperatureProtection);
     let seen = battery_seen(oracle, step, |value| value < limit + margin, |value| value > limit + 2 * margin);
-    row(rows, Alarm::UndertemperatureWarning, off(margin, seen), 0, Release::Level);
+    row_unless(rows, margin == 0, Alarm::UndertemperatureWarning, seen, 0, Release::Level);
     let limit = get(P::MosOvertemperatureProtection);
     let seen = match &step.temperatures {
         News::None => Seen::Nothing,
         News::Failed => Seen::Bad,
         News::New(at, sensors) => {
-            sensors_seen(*at, sensors, &[5], |value| value > limit - margin, |value| value < limit - 2 * margin)
+            sensors_seen(oracle, *at, sensors, &[5], |value| value > limit - margin, |value| value < limit - 2 * margin)
         }
     };
-    row(rows, Alarm::MosTemperatureWarning, off(margin, seen), 0, Release::Level);
+    row_unless(rows, margin == 0, Alarm::MosTemperatureWarning, seen, 0, Release::Level);
 }
 
 /// D32: a complete valid sample of all required channels since the start.
@@ -534,6 +538,7 @@ pub fn complete(oracle: &Oracle) -> bool {
     oracle.cells.usable(oracle.now, stale).is_some()
         && oracle.current.usable(oracle.now, stale).is_some()
         && temperatures_usable(oracle)
+        && (oracle.chemistry_settled || oracle.get(P::ChemistryCheck) == 0)
 }
 
 fn temperatures_usable(oracle: &Oracle) -> bool {
@@ -553,16 +558,58 @@ fn latch_set(oracle: &Oracle) -> bool {
 
 /// D09: the latch is re-armed within the last two periods before the release, so that it is seen clear then.
 pub fn clear_latch(oracle: &Oracle) -> bool {
-    let over = oracle.watches[Alarm::ShortCircuit as usize]
-        .raised
-        .is_some_and(|raised| oracle.now - raised >= oracle.get(P::ShortCircuitRelease) - 2 * oracle.get(P::SamplePeriod));
+    let over = oracle.watches[Alarm::ShortCircuit as usize].raised.is_some_and(|raised| {
+        oracle.now - raised >= oracle.get(P::ShortCircuitRelease) - 2 * oracle.get(P::SamplePeriod)
+    });
     over && latch_set(oracle)
 }
 
-/// H01, D28: the heater.
-pub fn heater(oracle: &Oracle, step: &Step, _was: bool) -> bool {
-    let _ = (oracle, step);
-    false
+/// H01, D28: whether the heater may be on.
+pub fn heater(oracle: &Oracle, step: &Step, was: bool) -> bool {
+    let get = |parameter| oracle.get(parameter);
+    let lowest = oracle.scan.as_ref().and_then(|cells| cells.iter().min().copied());
+    let source = if get(P::HeaterFromBattery) == 1 {
+        lowest.is_some_and(|cell| cell > get(P::CellUndervoltageRecovery))
+    } else {
+        charger_present(oracle)
+    };
+    let charger = get(P::HeaterNeedsCharger) == 0 || charger_present(oracle);
+    let inhibited = Alarm::ALL.iter().any(|alarm| oracle.active(*alarm) && inhibits(*alarm).heater);
+    let may_begin = !oracle.just_asked() && all_usable(oracle, step);
+    get(P::HeaterResistance) > 0
+        && oracle.state == State::Running
+        && oracle.active(Alarm::ChargeUndertemperature)
+        && source
+        && charger
+        && !inhibited
+        && temperatures_usable(oracle)
+        && (was || may_begin)
+}
+
+/// The coldest battery sensor.
+pub fn coldest(oracle: &Oracle) -> Option<i64> {
+    counting(oracle).iter().filter_map(|index| oracle.sensors[*index].last.map(|(_, value)| value)).min()
+}
+
+/// X12: alarms of a cell's voltage or of one direction's temperature.
+pub fn of_one_direction(alarm: Alarm, charge: bool) -> bool {
+    use Alarm as A;
+    if charge {
+        matches!(alarm, A::CellOvervoltage | A::ChargeOvertemperature | A::ChargeUndertemperature)
+    } else {
+        matches!(alarm, A::CellUndervoltage | A::DischargeOvertemperature | A::DischargeUndertemperature)
+    }
+}
+
+/// X12: whether the opposite current is so high that the open switch's diode is to be relieved.
+pub fn bypassed(oracle: &Oracle, _step: &Step, charge: bool) -> bool {
+    let limit = oracle.get(P::DiodeBypassCurrent);
+    let current = oracle.current.usable(oracle.now, oracle.stale());
+    let opposite = if charge { -1 } else { 1 };
+    limit > 0
+        && oracle.config.board().topology == Topology::BackToBack
+        && current.is_some_and(|current| opposite * current > limit)
+        && Alarm::ALL.iter().any(|alarm| oracle.active(*alarm) && of_one_direction(*alarm, charge))
 }
 
 /// D27 and laws 1 and 2: whether no transfer may run now.

@@ -8,8 +8,6 @@ pub type Time = i64;
 pub enum Seen {
     /// Nothing new: no measurement, or one that decides nothing.
     Nothing,
-    /// The condition is not watched: switched off.
-    Off,
     /// A measurement that failed, or lacks the part that could decide.
     Bad,
     /// A valid measurement, taken then, beyond the limit.
@@ -60,10 +58,12 @@ impl Watch {
     pub fn clear(&mut self) {
         *self = Self::default();
     }
-    /// One step.
-    pub fn update(&mut self, now: Time, seen: Seen, delay: Time, release: Release) {
-        if seen == Seen::Off {
-            if release != Release::Never {
+    /// One step; `off`: the condition is not watched.
+    pub fn update(&mut self, now: Time, seen: Seen, delay: Time, release: Release, off: bool) {
+        if off {
+            // What nothing but a person may end is not ended by switching off its cause.
+            let told = !matches!(seen, Seen::Nothing | Seen::Bad);
+            if told && release != Release::Never {
                 self.clear();
             }
             self.first = None;
@@ -75,7 +75,7 @@ impl Watch {
                 Seen::Within(at) | Seen::Recovered(at) => {
                     self.good_since.get_or_insert(at);
                 }
-                Seen::Nothing | Seen::Off => {}
+                Seen::Nothing => {}
             }
             let over = match release {
                 Release::Level => matches!(seen, Seen::Recovered(_)),
@@ -97,7 +97,7 @@ impl Watch {
                 self.first.get_or_insert(at);
             }
             Seen::Within(_) | Seen::Recovered(_) => self.first = None,
-            Seen::Nothing | Seen::Bad | Seen::Off => {}
+            Seen::Nothing | Seen::Bad => {}
         }
         if self.first.is_some_and(|first| now - first >= delay) {
             self.raise(now);

@@ -53,7 +53,9 @@ fn the_core_and_the_oracle_agree() {
             Ok(one) => tally.add(&one),
             Err(why) => {
                 // One example of each kind, the first few only.
-                let kind = |text: &str| text.split('\n').next().unwrap_or_default().rsplit(": ").next().unwrap_or_default().to_owned();
+                let kind = |text: &str| {
+                    text.split('\n').next().unwrap_or_default().rsplit(": ").next().unwrap_or_default().to_owned()
+                };
                 if differences.len() < 6 && !differences.contains_key(&kind(&why)) {
                     let bytes = shrink(bytes, &run);
                     let why = run(&bytes).unwrap_err();

@@ -23,6 +23,7 @@ pub(crate) use rows::{Fact, Row, Signal, wire_limit};
 pub(crate) use signals::{Circumstances, FactSet};
 
 use crate::config::{Topology, ValidConfig};
+use crate::snapshot::PERMANENT;
 use monitor::{Limit, State};
 use rows::ROWS;
 use window::Window;
@@ -139,7 +140,17 @@ impl Protection {
             }
             let limit: Option<Limit> = row.limit(seen.config);
             let (active, pending) = (self.active.without(alarm), self.pending.without(alarm));
-            (self.active, self.pending) = match monitor::update(state, timer, limit.as_ref(), &observation) {
+            let waited = *timer;
+            let mut next = monitor::update(state, timer, limit.as_ref(), &observation);
+            if alarm == Alarm::AutoShutdown && state == State::Pending && next == State::Active && !observation.fresh {
+                // An old reading shuts nothing down (D02): the next scan decides.
+                (next, *timer) = (State::Pending, waited);
+            }
+            if state == State::Active && PERMANENT.contains(alarm) {
+                // Switching the check off is no local request (X10, X13, X14).
+                next = State::Active;
+            }
+            (self.active, self.pending) = match next {
                 State::Clear => (active, pending),
                 State::Pending => (active, pending.with(alarm)),
                 State::Active => (active.with(alarm), pending),

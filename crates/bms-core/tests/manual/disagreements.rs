@@ -1,0 +1,82 @@
+//! What a second, independent reading of the requirements found: each of these once failed.
+
+use bms_core::config::ParameterId as P;
+use bms_core::config::Profile;
+use bms_core::protection::Alarm;
+use bms_core::snapshot::ResetCause;
+use bms_core::time::secs;
+use bms_core::units::{amps, ma, mv};
+
+use crate::harness::{PROFILES, Presence, Setup};
+
+/// D32 X01 X20: a reset does not shorten the five seconds of good data that lost data, a late step or a failed output need.
+#[test]
+fn a_reset_does_not_forgive_lost_data() {
+    for profile in PROFILES {
+        let mut pack = Setup::new(profile).started();
+        pack.cells_group = Presence::Failed;
+        pack.advance(secs(2));
+        assert!(pack.has(Alarm::CellDataLost));
+        let mut pack = pack.reset(ResetCause::PowerOn);
+        pack.throughout(secs(4), "five seconds of valid data", |pack| pack.closed() == (false, false));
+        pack.until(secs(2), "good for five seconds", |pack| pack.closed() == (true, true));
+    }
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.sleep(secs(3));
+    pack.step();
+    assert!(pack.has(Alarm::StepLate));
+    let mut pack = pack.reset(ResetCause::PowerOn);
+    pack.throughout(secs(4), "after a late step", |pack| pack.closed() == (false, false));
+}
+
+/// D02 D30: a current into the pack is a charger, whatever the charger's input says.
+#[test]
+fn a_pack_that_is_charged_does_not_shut_down_because_an_input_sees_no_charger() {
+    for profile in PROFILES {
+        for current in [ma(201), amps(20)] {
+            let mut pack = Setup::new(profile).started();
+            pack.inputs.charger = Some(false);
+            pack.all_cells(mv(2_590));
+            pack.current = current;
+            pack.expect_never(Alarm::AutoShutdown, secs(120));
+        }
+        let mut pack = Setup::new(profile).started();
+        pack.inputs.charger = Some(false);
+        pack.all_cells(mv(2_590));
+        pack.current = ma(200);
+        pack.until(secs(120), "no more than the sensor's offset", |pack| pack.has(Alarm::AutoShutdown));
+    }
+}
+
+/// D02: an old reading shuts nothing down: while the cells are lost, the BMS stays awake with everything open.
+#[test]
+fn lost_cells_do_not_shut_down() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.advance(secs(61));
+    pack.all_cells(mv(2_590));
+    pack.step();
+    pack.cells_group = Presence::NotMeasured;
+    pack.expect_never(Alarm::AutoShutdown, secs(30));
+    assert!(pack.has(Alarm::CellDataLost));
+    pack.cells_group = Presence::Measured;
+    pack.step();
+    assert!(pack.has(Alarm::AutoShutdown), "the delay went on; the next scan confirms it");
+}
+
+/// X10 X13 X14 N07: no parameter clears what only a local request may clear.
+#[test]
+fn switching_a_check_off_does_not_clear_a_permanent_fault() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.cell(3, mv(1_950));
+    pack.until(secs(10), "deeply discharged", |pack| pack.has(Alarm::DeepDischarge));
+    pack.set(P::NeverChargeVoltage, 0).unwrap();
+    pack.all_cells(mv(3_300));
+    pack.throughout(secs(60), "never charged", |pack| !pack.closed().0 && pack.has(Alarm::DeepDischarge));
+
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.cell(3, mv(4_010));
+    pack.until(secs(10), "abused", |pack| pack.has(Alarm::Abuse));
+    pack.set(P::AbuseVoltage, 0).unwrap();
+    pack.all_cells(mv(3_300));
+    pack.throughout(secs(60), "never used", |pack| pack.closed() == (false, false) && pack.has(Alarm::Abuse));
+}

@@ -58,6 +58,8 @@ pub struct Oracle {
     pub scan: Option<Vec<i64>>,
     /// The current.
     pub current: Known<i64>,
+    /// The newest current is the first after a failure.
+    pub current_resumed: bool,
     /// Each temperature sensor.
     pub sensors: [Known<i64>; 6],
     /// Sensors that were valid once since the start (D16).
@@ -122,6 +124,7 @@ impl Oracle {
             cells: Known::default(),
             scan: None,
             current: Known::default(),
+            current_resumed: false,
             sensors: Default::default(),
             sensor_seen: [false; 6],
             stack: Known::default(),
@@ -284,6 +287,9 @@ impl Oracle {
                 self.cells.trusted = false;
                 self.cells.failed = true;
             }
+        }
+        if step.current != News::None {
+            self.current_resumed = self.current.failed;
         }
         remember(&mut self.current, &step.current);
         remember(&mut self.stack, &step.stack);

@@ -393,6 +393,7 @@ fn stack_agrees(oracle: &Oracle, step: &Step) -> Option<(Time, bool)> {
     let (at, scan) = scan_of(step)?;
     let cells = scan.complete()?;
     let stack = oracle.stack.usable(oracle.now, oracle.stale())?;
+    let at = oracle.stack.last.map_or(at, |(stack_at, _)| at.max(stack_at));
     let sum: i64 = cells.iter().sum();
     let allowed_hundredfold = 100 * 3_000 * cells.len() as i64 + sum;
     Some((at, 100 * (stack - sum).abs() <= allowed_hundredfold))
@@ -461,7 +462,7 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let sensors = step.temperatures.new().map(|(at, sensors)| {
         let counting = counting(oracle);
         let known = |index: &usize| match sensors[*index] {
-            Sensor::Absent => oracle.sensors[*index].usable(oracle.now, get(P::TemperatureLostTime)),
+            Sensor::Absent => oracle.sensors[*index].last.filter(|_| oracle.sensors[*index].trusted).map(|(_, value)| value),
             sensor => sensor.shown(),
         };
         let shown: Vec<i64> = counting.iter().filter_map(known).collect();
@@ -608,6 +609,7 @@ pub fn bypassed(oracle: &Oracle, _step: &Step, charge: bool) -> bool {
     let opposite = if charge { -1 } else { 1 };
     limit > 0
         && oracle.config.board().topology == Topology::BackToBack
+        && !oracle.current_resumed
         && current.is_some_and(|current| opposite * current > limit)
         && Alarm::ALL.iter().any(|alarm| oracle.active(*alarm) && of_one_direction(*alarm, charge))
 }

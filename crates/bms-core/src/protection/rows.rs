@@ -76,7 +76,9 @@ enum Value {
     Of(P),
     /// A parameter moved by `times` margins towards the safe side; off with the margin (X09).
     Before(P, P, i32),
-    /// The same upwards.
+    /// The lower of both over-temperature protections less `times` the margin: a warning comes before the first trip (X09).
+    BeforeWarm(P, i32),
+    /// A parameter moved by `times` margins upwards.
     Beyond(P, P, i32),
     /// A current less `times` the margin in thousandths of itself (X09).
     Share(P, P, i32),
@@ -134,7 +136,7 @@ const fn row(alarm: Alarm) -> Row {
     use Alarm as A;
     use Ends::{After, AtOnce, ByRequest, Level, Recovered};
     use Signal as S;
-    use Value::{Before, Beyond, Fixed, FourFifths, If, LostTime, Of, Ratio, Share, WireLimit};
+    use Value::{Before, BeforeWarm, Beyond, Fixed, FourFifths, If, LostTime, Of, Ratio, Share, WireLimit};
     match alarm {
         // alarm                                signal                trip                                  delay                                 ends
         A::CellUndervoltage           => below(S::LowestCell,         Of(P::CellUndervoltageProtection),    Of(P::CellUndervoltageDelay),         Level(Of(P::CellUndervoltageRecovery))),
@@ -170,7 +172,7 @@ const fn row(alarm: Alarm) -> Row {
         A::CellOvervoltageWarning     => above(S::HighestCell,        Before(P::CellOvervoltageProtection, P::WarningVoltageMargin, 1), NOW,       Level(Before(P::CellOvervoltageProtection, P::WarningVoltageMargin, 2))),
         A::ChargeCurrentWarning       => above(S::ChargeCurrent,      Share(P::ChargeOvercurrentProtection, P::WarningCurrentMargin, 1), NOW,      Level(Share(P::ChargeOvercurrentProtection, P::WarningCurrentMargin, 2))),
         A::DischargeCurrentWarning    => above(S::DischargeCurrent,   Share(P::DischargeOvercurrentProtection, P::WarningCurrentMargin, 1), NOW,   Level(Share(P::DischargeOvercurrentProtection, P::WarningCurrentMargin, 2))),
-        A::OvertemperatureWarning     => above(S::WarmestBattery,     Before(P::DischargeOvertemperatureProtection, P::WarningTemperatureMargin, 1), NOW, Level(Before(P::DischargeOvertemperatureProtection, P::WarningTemperatureMargin, 2))),
+        A::OvertemperatureWarning     => above(S::WarmestBattery,     BeforeWarm(P::WarningTemperatureMargin, 1),  NOW,                                  Level(BeforeWarm(P::WarningTemperatureMargin, 2))),
         A::UndertemperatureWarning    => below(S::ColdestBattery,     Beyond(P::ChargeUndertemperatureProtection, P::WarningTemperatureMargin, 1), NOW, Level(Beyond(P::ChargeUndertemperatureProtection, P::WarningTemperatureMargin, 2))),
         A::MosTemperatureWarning      => above(S::Mos,                Before(P::MosOvertemperatureProtection, P::WarningTemperatureMargin, 1), NOW, Level(Before(P::MosOvertemperatureProtection, P::WarningTemperatureMargin, 2))),
         A::ChargeSwitchStuck          => above(S::ChargeThroughOpenSwitch, Of(P::StuckSwitchCurrent),       Fixed(500),                           ByRequest),
@@ -249,6 +251,11 @@ impl Value {
             Self::Of(parameter) => get(parameter)?,
             Self::Before(parameter, margin, times) => {
                 get(parameter)?.saturating_sub(get(margin)?.saturating_mul(times))
+            }
+            Self::BeforeWarm(margin, times) => {
+                let (charge, discharge) =
+                    (get(P::ChargeOvertemperatureProtection)?, get(P::DischargeOvertemperatureProtection)?);
+                charge.min(discharge).saturating_sub(get(margin)?.saturating_mul(times))
             }
             Self::Beyond(parameter, margin, times) => {
                 get(parameter)?.saturating_add(get(margin)?.saturating_mul(times))

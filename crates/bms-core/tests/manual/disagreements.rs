@@ -80,3 +80,16 @@ fn switching_a_check_off_does_not_clear_a_permanent_fault() {
     pack.all_cells(mv(3_300));
     pack.throughout(secs(60), "never used", |pack| pack.closed() == (false, false) && pack.has(Alarm::Abuse));
 }
+
+/// X09: the warning comes before the first of both over-temperature trips, whichever it is.
+#[test]
+fn a_warm_battery_is_warned_of_before_charging_stops() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.set(P::ChargeOvertemperatureRecovery, 400).unwrap();
+    pack.set(P::ChargeOvertemperatureProtection, 450).unwrap();
+    pack.battery(400);
+    pack.expect_never(Alarm::OvertemperatureWarning, secs(3));
+    pack.battery(401);
+    pack.until(secs(3), "a margin of 5 °C", |pack| pack.has(Alarm::OvertemperatureWarning));
+    assert_eq!(pack.closed(), (true, true));
+}

@@ -63,76 +63,12 @@ impl S {
 }
 #[test]
 fn probe() {
-    use bms_core::config::ParameterId as P;
-    for kind in 0..3 {
-        println!("stack kind {kind}");
-        let mut b = Bms::new(conf(Profile::Default));
-        let mut s = S::new();
-        for k in 0..600 {
-            s.now += 100;
-            let mut x = s.sample();
-            if k > 20 {
-                x.stack = match kind {
-                    0 => Group::NotMeasured,
-                    1 => Group::Failed,
-                    _ => {
-                        if k % 2 == 0 {
-                            Group::Failed
-                        } else {
-                            Group::NotMeasured
-                        }
-                    }
-                }
-            }
-            b.step(Instant::from_millis(s.now), Input::Sample(&x));
-            while let Some(e) = b.poll_event() {
-                println!("   {} {:?}", s.now, e.kind)
-            }
-        }
-    }
-    println!("spread delays");
-    let c = conf(Profile::Default)
-        .to_config()
-        .with(P::CellSpreadProtection, 500_000)
-        .with(P::TemperatureSpreadProtection, 200)
-        .with(P::PackOvervoltageProtection, 14_000_000)
-        .with(P::PackOvervoltageRecovery, 13_800_000)
-        .with(P::CellOvervoltageDelay, 700)
-        .with(P::CellUndervoltageDelay, 900)
-        .with(P::TemperatureDelay, 1500)
-        .validate()
-        .unwrap();
-    let mut b = Bms::new(c);
-    let mut s = S::new();
-    for k in 0..60 {
-        s.now += 100;
-        if k == 10 {
-            s.cells[0] = 2_700_100
-        }
-        let mut x = s.sample();
-        if let Group::Measured { value, .. } = &mut x.temperatures {
-            value.battery[1] = Reading::Valid(deg_c(if k > 10 { 50 } else { 25 }));
-        }
-        b.step(Instant::from_millis(s.now), Input::Sample(&x));
-        while let Some(e) = b.poll_event() {
-            println!("   {} {:?}", s.now, e.kind)
-        }
-    }
-    println!("lockout after shutdown");
-    let mut b = Bms::new(conf(Profile::Default).to_config().with(P::RetryLimit, 1).validate().unwrap());
-    let mut s = S::new();
-    s.step(&mut b, 100);
-    s.current = 76_000;
-    for _ in 0..20 {
-        s.step(&mut b, 100);
-    }
-    s.current = 0;
-    for _ in 0..20 {
-        s.step(&mut b, 100);
-    }
-    println!("shutdown");
-    b.request(Request::Shutdown).unwrap();
-    for _ in 0..200 {
-        s.step(&mut b, 100);
+    for a in [0, 1] {
+    let mut b = Bms::new(conf(Profile::Default)); let mut s = S::new();
+    println!("case {a}");
+    for k in 0..150 { let dt = if k == 11 { 1001 } else { 100 }; s.now += dt; let mut x = s.sample(); if let Group::Measured { value, .. } = &mut x.temperatures { 
+        value.battery[1] = if k > 10 { Reading::Valid(Temperature::from_tenths(-451)) } else { Reading::Valid(deg_c(25)) };
+        if a == 1 && k >= 10 && k < 21 { value.battery[0] = Reading::Invalid } }
+        b.step(Instant::from_millis(s.now), Input::Sample(&x)); while let Some(e) = b.poll_event() { println!("   {} k {k} {:?}", s.now, e.kind) } }
     }
 }

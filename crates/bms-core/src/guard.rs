@@ -3,7 +3,7 @@
 
 use core::hint::black_box;
 
-use crate::config::{PARAMETER_COUNT, PARAMETERS, ValidConfig};
+use crate::config::{PARAMETER_COUNT, ParameterId, ValidConfig};
 
 /// Parameters that one step looks at.
 const PER_STEP: usize = 9;
@@ -22,9 +22,9 @@ pub(crate) struct LimitGuard {
 impl LimitGuard {
     pub(crate) const fn new(config: &ValidConfig) -> Self {
         let mut digest = SEED;
-        let mut rest: &[crate::config::Parameter] = &PARAMETERS;
+        let mut rest: &[ParameterId] = &ParameterId::ALL;
         while let [parameter, tail @ ..] = rest {
-            digest = mix(digest, config.get(parameter.id));
+            digest = mix(digest, config.get(*parameter));
             rest = tail;
         }
         Self { expected: digest, running: SEED, position: 0, corrupt: false }

@@ -5,11 +5,13 @@
 //! * [`mock`]: every port over the plant, and the drivers on them.
 //! * [`trace`]: recording and bit-exact replay.
 //! * [`fault`]: what can go wrong between them.
+//! * [`flash`]: flash memories for `bms-store`, and what may go wrong with them.
 //! * [`conformance`]: checks for any implementation of a port, also on a real board.
 //! * [`sim`]: the program `bms-sim`.
 
 pub mod conformance;
 pub mod fault;
+pub mod flash;
 pub mod mock;
 pub mod plant;
 pub mod rig;

@@ -328,6 +328,7 @@ impl Oracle {
             }
         }
         self.first_scans_fit(&step);
+        let restored = self.restored;
         self.retries(&step, elapsed.max(0) as Time);
         let mut events = std::mem::take(&mut self.announced);
         self.live(&step, &mut events);
@@ -338,6 +339,8 @@ impl Oracle {
             match (self.alarms_before.contains(alarm), alarms.contains(alarm)) {
                 (false, true) => events.push(EventKind::Raised { alarm, index: None, value: 0 }),
                 (true, false) => events.push(EventKind::Cleared { alarm }),
+                // Restored, and over before it was told of.
+                (false, false) if restored.contains(alarm) => events.push(EventKind::Cleared { alarm }),
                 _ => {}
             }
         }

@@ -462,7 +462,9 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let sensors = step.temperatures.new().map(|(at, sensors)| {
         let counting = counting(oracle);
         let known = |index: &usize| match sensors[*index] {
-            Sensor::Absent => oracle.sensors[*index].last.filter(|_| oracle.sensors[*index].trusted).map(|(_, value)| value),
+            Sensor::Absent => {
+                oracle.sensors[*index].last.filter(|_| oracle.sensors[*index].trusted).map(|(_, value)| value)
+            }
             sensor => sensor.shown(),
         };
         let shown: Vec<i64> = counting.iter().filter_map(known).collect();

@@ -64,11 +64,24 @@ impl S {
 #[test]
 fn probe() {
     for a in [0, 1] {
-    let mut b = Bms::new(conf(Profile::Default)); let mut s = S::new();
-    println!("case {a}");
-    for k in 0..150 { let dt = if k == 11 { 1001 } else { 100 }; s.now += dt; let mut x = s.sample(); if let Group::Measured { value, .. } = &mut x.temperatures { 
-        value.battery[1] = if k > 10 { Reading::Valid(Temperature::from_tenths(-451)) } else { Reading::Valid(deg_c(25)) };
-        if a == 1 && k >= 10 && k < 21 { value.battery[0] = Reading::Invalid } }
-        b.step(Instant::from_millis(s.now), Input::Sample(&x)); while let Some(e) = b.poll_event() { println!("   {} k {k} {:?}", s.now, e.kind) } }
+        let mut b = Bms::new(conf(Profile::Default));
+        let mut s = S::new();
+        println!("case {a}");
+        for k in 0..150 {
+            let dt = if k == 11 { 1001 } else { 100 };
+            s.now += dt;
+            let mut x = s.sample();
+            if let Group::Measured { value, .. } = &mut x.temperatures {
+                value.battery[1] =
+                    if k > 10 { Reading::Valid(Temperature::from_tenths(-451)) } else { Reading::Valid(deg_c(25)) };
+                if a == 1 && k >= 10 && k < 21 {
+                    value.battery[0] = Reading::Invalid
+                }
+            }
+            b.step(Instant::from_millis(s.now), Input::Sample(&x));
+            while let Some(e) = b.poll_event() {
+                println!("   {} k {k} {:?}", s.now, e.kind)
+            }
+        }
     }
 }

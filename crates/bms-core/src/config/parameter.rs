@@ -109,7 +109,7 @@ impl Parameter {
     /// Whether `value` is inside the range, or is the allowed zero.
     #[must_use]
     pub const fn accepts(&self, value: i32) -> bool {
-        (self.zero_is_off && value == 0) || (value >= self.minimum && value <= self.maximum)
+        self.id.accepts(value)
     }
     /// The default for a chemistry in the profile `default`.
     #[must_use]
@@ -282,26 +282,54 @@ parameters! {
     CurrentOffset "current_offset", Milliamps -5_000..=5_000 step 1, [0], Calibration, "C02", "5.3.2 h", "Added to the measured current before the gain.";
 }
 
-/// Which parameters switch their function off with 0; the hot path needs no more of the table.
-const ZERO_IS_OFF: [bool; PARAMETER_COUNT] = {
-    let mut flags = [false; PARAMETER_COUNT];
+/// What checks need of a row at run time. The texts of [`PARAMETERS`] are linked only into a firmware that shows them.
+#[derive(Clone, Copy)]
+struct Check {
+    minimum: i32,
+    maximum: i32,
+    zero_is_off: bool,
+}
+
+const CHECKS: [Check; PARAMETER_COUNT] = {
+    let mut checks = [Check { minimum: 0, maximum: 0, zero_is_off: false }; PARAMETER_COUNT];
     let mut index = 0;
     while index < PARAMETER_COUNT {
         #[allow(clippy::indexing_slicing, reason = "the loop ends at the length of both arrays")]
         {
-            flags[index] = PARAMETERS[index].zero_is_off;
+            let Parameter { minimum, maximum, zero_is_off, .. } = PARAMETERS[index];
+            checks[index] = Check { minimum, maximum, zero_is_off };
         }
         index = index.saturating_add(1);
     }
-    flags
+    checks
 };
 
 impl ParameterId {
+    /// Every parameter, by number.
+    pub const ALL: [Self; PARAMETER_COUNT] = {
+        let mut all = [Self::CellCount; PARAMETER_COUNT];
+        let mut index = 0;
+        while index < PARAMETER_COUNT {
+            #[allow(clippy::indexing_slicing, reason = "the loop ends at the length of both arrays")]
+            {
+                all[index] = PARAMETERS[index].id;
+            }
+            index = index.saturating_add(1);
+        }
+        all
+    };
     /// Whether 0 switches the function off.
     #[must_use]
     #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]
     pub const fn zero_is_off(self) -> bool {
-        ZERO_IS_OFF[self as usize]
+        CHECKS[self as usize].zero_is_off
+    }
+    /// Whether `value` is inside the range, or is the allowed zero.
+    #[must_use]
+    #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]
+    pub const fn accepts(self, value: i32) -> bool {
+        let Check { minimum, maximum, zero_is_off, .. } = CHECKS[self as usize];
+        (zero_is_off && value == 0) || (value >= minimum && value <= maximum)
     }
     /// The row of the table.
     #[must_use]
@@ -313,7 +341,7 @@ impl ParameterId {
     /// The parameter with this number, as a link or a store has it.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        PARAMETERS.get(usize::from(number)).map(|parameter| parameter.id)
+        Self::ALL.get(usize::from(number)).copied()
     }
     /// The parameter with this name.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Chemistry, Config, PARAMETER_COUNT, PARAMETERS, ParameterId, SensorPolicy};
+use super::{Chemistry, Config, PARAMETER_COUNT, ParameterId, SensorPolicy};
 use crate::units::{Current, Power, mv};
 
 use ParameterId as P;
@@ -194,10 +194,10 @@ impl Violations {
     /// Each violation in turn: ranges, then orderings, then rules.
     pub fn iter(&self) -> impl Iterator<Item = Violation> + use<> {
         let this = *self;
-        let ranges = PARAMETERS
-            .iter()
-            .filter(move |parameter| this.ranges.wrapping_shr(parameter.id as u32) & 1 == 1)
-            .map(|parameter| Violation::OutOfRange(parameter.id));
+        let ranges = ParameterId::ALL
+            .into_iter()
+            .filter(move |parameter| this.ranges.wrapping_shr(*parameter as u32) & 1 == 1)
+            .map(Violation::OutOfRange);
         let orderings = ORDERINGS
             .iter()
             .zip(0_u32..32)
@@ -222,7 +222,7 @@ pub(super) const fn violations(config: &Config) -> Violations {
     let mut found = Violations { ranges: 0, orderings: 0, rules: 0 };
     let mut index = 0;
     while index < PARAMETER_COUNT {
-        if !PARAMETERS[index].accepts(config.values[index]) {
+        if !ParameterId::ALL[index].accepts(config.values[index]) {
             found.ranges |= 1_u128.wrapping_shl(index as u32);
         }
         index = index.saturating_add(1);
@@ -231,7 +231,7 @@ pub(super) const fn violations(config: &Config) -> Violations {
     while index < ORDERINGS.len() {
         let (lower, upper, equal_allowed) = ORDERINGS[index];
         let (low, high) = (config.get(lower), config.get(upper));
-        let off = (low == 0 && lower.info().zero_is_off) || (high == 0 && upper.info().zero_is_off);
+        let off = (low == 0 && lower.zero_is_off()) || (high == 0 && upper.zero_is_off());
         let ordered = low < high || (equal_allowed && low == high);
         if !off && !ordered {
             found.orderings |= 1_u32.wrapping_shl(index as u32);

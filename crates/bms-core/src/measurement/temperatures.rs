@@ -31,6 +31,8 @@ pub(crate) struct TemperatureBank {
     beyond: u8,
     /// Good readings since all expected had last delivered.
     gathered: u8,
+    /// Time since the first of them was taken, in ms.
+    round: u32,
     fresh: bool,
     range: BatteryRange,
 }
@@ -78,6 +80,7 @@ impl TemperatureBank {
             expected,
             beyond: 0,
             gathered: 0,
+            round: 0,
             fresh: false,
             range: NO_RANGE,
         }
@@ -86,6 +89,7 @@ impl TemperatureBank {
     pub(crate) fn advance(&mut self, elapsed: u32) {
         self.fresh = false;
         self.age = self.age.saturating_add(elapsed);
+        self.round = self.round.saturating_add(elapsed);
         self.seen = self.seen.saturating_add(elapsed);
     }
     /// No sensor delivers.
@@ -109,6 +113,9 @@ impl TemperatureBank {
         }
         self.seen = age;
         self.fresh = true;
+        if self.gathered == 0 {
+            self.round = age;
+        }
         let mut bit = 1_u8;
         for ((reading, policy), slot) in value.battery.iter().zip(&config.board().sensors).zip(&mut self.tenths) {
             if *policy != SensorPolicy::NotFitted {
@@ -121,8 +128,9 @@ impl TemperatureBank {
         }
         self.expected |= self.valid;
         if self.gathered & self.expected == self.expected {
+            // As old as the oldest reading that it took, or it could be lost for twice the time (X01).
             self.gathered = 0;
-            self.age = age;
+            self.age = self.round;
         }
         self.range = self.battery_range();
     }

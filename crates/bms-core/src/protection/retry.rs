@@ -71,6 +71,16 @@ impl Retries {
     pub(crate) const fn new() -> Self {
         Self { counts: [0; 4], conduction: [0; 2] }
     }
+    /// What [`Retries::counts`] and [`Retries::conduction_millis`] gave before a reset.
+    #[must_use]
+    pub const fn restored(counts: [u8; 4], conduction_millis: [u32; 2]) -> Self {
+        Self { counts, conduction: conduction_millis }
+    }
+    /// Conduction since the last trip in ms: charging, discharging.
+    #[must_use]
+    pub const fn conduction_millis(&self) -> [u32; 2] {
+        self.conduction
+    }
     /// How often a cause tripped: charge over-current, discharge over-current, short circuit, under-voltage.
     #[must_use]
     pub const fn counts(&self) -> [u8; 4] {

@@ -2,10 +2,11 @@
 
 use bms_core::config::ParameterId as P;
 use bms_core::config::Profile;
+use bms_core::measurement::Reading;
 use bms_core::protection::Alarm;
 use bms_core::snapshot::ResetCause;
 use bms_core::time::secs;
-use bms_core::units::{amps, ma, mv};
+use bms_core::units::{amps, deg_c, ma, mv};
 
 use crate::harness::{PROFILES, Presence, Setup};
 
@@ -61,6 +62,21 @@ fn lost_cells_do_not_shut_down() {
     pack.cells_group = Presence::Measured;
     pack.step();
     assert!(pack.has(Alarm::AutoShutdown), "the delay went on; the next scan confirms it");
+}
+
+/// X01: a sensor is lost when its own reading is ten seconds old, also while another comes back in between.
+#[test]
+fn a_sensor_is_lost_in_its_own_time() {
+    let mut pack = Setup::new(Profile::Manual).started();
+    pack.t1 = Reading::Invalid;
+    pack.steps(2);
+    let last = pack.now;
+    // T2 falls silent after this; T1 was silent before and comes back nine seconds later.
+    pack.t2 = Reading::NotMeasured;
+    pack.advance(secs(9));
+    pack.t1 = Reading::Valid(deg_c(25));
+    pack.until(secs(2), "ten seconds after the last of T2", |pack| pack.has(Alarm::TemperatureDataLost));
+    assert!(pack.now.since(last) <= secs(10), "{:?}", pack.now.since(last));
 }
 
 /// X10 X13 X14 N07: no parameter clears what only a local request may clear.

@@ -1,0 +1,495 @@
+//! The campaign: long random sequences of everything that a store does, with the power cut at every word that is written
+//! and erased, bits flipped, and arbitrary images. It counts, and says what was lost.
+
+use bms_core::config::{Config, Model, ParameterId, ValidConfig};
+use bms_core::event::{Event, EventKind};
+use bms_core::protection::{Alarm, AlarmSet, Retries};
+use bms_core::snapshot::{Stored, UserSwitches};
+use bms_core::time::Instant;
+use bms_core::units::{Charge, ah};
+use bms_store::{Blocking, Counters, Entry, Faults, Gate, Layout, Loaded, Statistics, Store, now};
+
+use super::ram::{Noise, RamFlash, Step};
+
+/// The pack of the campaign.
+pub const PACK: ValidConfig =
+    const { Config::lifepo4(16).with_model(Model::B2a24s15p).with_capacity(ah(280)).validated() };
+
+/// What was tried, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Figures {
+    /// Sequences of operations.
+    pub sequences: u64,
+    /// Operations in them.
+    pub operations: u64,
+    /// Power cuts at a word being programmed.
+    pub cuts_writing: u64,
+    /// Power cuts at a word being erased.
+    pub cuts_erasing: u64,
+    /// Power cuts while what a first one had left was being mended.
+    pub cuts_mending: u64,
+    /// Power cuts with one bit flipped besides.
+    pub flips: u64,
+    /// Both copies of the newest record destroyed.
+    pub both_destroyed: u64,
+    /// Arbitrary images.
+    pub images: u64,
+    /// Entries of the log that a flipped bit made unreadable; there is one copy of them only.
+    pub entries_flipped: u64,
+    /// What was lost, mixed up, or not noticed; the first ones.
+    pub losses: Vec<String>,
+    /// How many.
+    pub lost: u64,
+}
+
+impl Figures {
+    /// All power cuts.
+    #[must_use]
+    pub const fn cuts(&self) -> u64 {
+        self.cuts_writing + self.cuts_erasing + self.cuts_mending + self.flips
+    }
+    /// Adds another campaign's.
+    pub fn add(&mut self, other: Self) {
+        self.sequences += other.sequences;
+        self.operations += other.operations;
+        self.cuts_writing += other.cuts_writing;
+        self.cuts_erasing += other.cuts_erasing;
+        self.cuts_mending += other.cuts_mending;
+        self.flips += other.flips;
+        self.both_destroyed += other.both_destroyed;
+        self.images += other.images;
+        self.entries_flipped += other.entries_flipped;
+        self.lost += other.lost;
+        self.losses.extend(other.losses);
+        self.losses.truncate(20);
+    }
+    fn loss(&mut self, what: String) {
+        self.lost += 1;
+        if self.losses.len() < 20 {
+            self.losses.push(what);
+        }
+    }
+}
+
+/// What the store should have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Contents {
+    config: Option<i32>,
+    faults: Option<(u64, u8)>,
+    counters: Option<i64>,
+    access: Option<u8>,
+    statistics: Option<u32>,
+    next_event: u32,
+}
+
+impl Contents {
+    fn of(loaded: &Loaded) -> Self {
+        let faults = match loaded.stored {
+            Stored::Snapshot(snapshot) => Some((snapshot.alarms.bits(), snapshot.retries.counts()[0])),
+            _ => None,
+        };
+        let counters = loaded.counters.cycle_capacity.as_milliamp_millis();
+        let saved = |kind| loaded.report.of(kind) == bms_store::Found::Good;
+        Self {
+            config: loaded.config.map(|config| config.get(ParameterId::BalanceTrigger)),
+            faults: faults.filter(|_| saved(bms_store::Kind::Faults)),
+            counters: saved(bms_store::Kind::Counters).then_some(counters),
+            access: loaded.access.and_then(|access| access.as_bytes().first().copied()),
+            statistics: saved(bms_store::Kind::Statistics)
+                .then(|| loaded.statistics.trips_of(Alarm::CellUndervoltage).into()),
+            next_event: 0,
+        }
+    }
+}
+
+const PERMANENT: [Alarm; 4] =
+    [Alarm::DeepDischarge, Alarm::Abuse, Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck];
+
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Config(i32),
+    Faults(u64, u8),
+    Counters(i64),
+    Access(u8),
+    Statistics(u16),
+    Log(bool),
+    Settle,
+    Tidy,
+    Restart,
+}
+
+impl Operation {
+    fn random(noise: &mut Noise, model: &Contents) -> Self {
+        let (bits, trips) = model.faults.unwrap_or_default();
+        match noise.below(100) {
+            0..4 => Self::Config(10_000 + 1_000 * noise.below(500) as i32),
+            4..14 => {
+                // Permanent faults only ever come; other alarms come and go.
+                let kept = AlarmSet::from_bits(bits).common(AlarmSet::of(&PERMANENT));
+                let mut alarms = AlarmSet::from_bits(noise.next()).common(AlarmSet::from_bits(0x3F)).and(kept);
+                if noise.below(4) == 0
+                    && let Some(fault) = PERMANENT.get(noise.below(PERMANENT.len()))
+                {
+                    alarms = alarms.with(*fault);
+                }
+                Self::Faults(alarms.bits(), trips.wrapping_add(1))
+            }
+            14..50 => Self::Counters(model.counters.unwrap_or(0) + 1 + noise.below(1 << 20) as i64),
+            50..54 => Self::Access(noise.next().to_le_bytes()[0]),
+            54..60 => Self::Statistics(u16::try_from(model.statistics.unwrap_or(0) + 1).unwrap_or(u16::MAX)),
+            60..80 => Self::Log(noise.below(3) == 0),
+            80..92 => Self::Settle,
+            92..97 => Self::Tidy,
+            _ => Self::Restart,
+        }
+    }
+    const fn apply(self, mut model: Contents) -> Contents {
+        match self {
+            Self::Config(value) => model.config = Some(value),
+            Self::Faults(bits, trips) => model.faults = Some((bits, trips)),
+            Self::Counters(value) => model.counters = Some(value),
+            Self::Access(value) => model.access = Some(value),
+            Self::Statistics(value) => model.statistics = Some(value as u32),
+            Self::Log(_) => model.next_event += 1,
+            Self::Settle | Self::Tidy | Self::Restart => {}
+        }
+        model
+    }
+}
+
+type Ram<const WORD: usize, const PAGE: usize> = Blocking<RamFlash<WORD, PAGE>>;
+
+/// Pages of the log.
+const LOG: u32 = 3;
+
+fn open<'g, const WORD: usize, const PAGE: usize>(
+    flash: RamFlash<WORD, PAGE>,
+    gate: &'g Gate,
+    bank: u32,
+) -> Option<(Store<'g, Ram<WORD, PAGE>>, Loaded)> {
+    let flash = Blocking(flash);
+    let layout = Layout::new(&flash, 0, bank, LOG).ok()?;
+    now(Store::open(flash, gate, layout, &PACK))
+}
+
+fn perform<'g, const WORD: usize, const PAGE: usize>(
+    mut store: Store<'g, Ram<WORD, PAGE>>,
+    gate: &'g Gate,
+    bank: u32,
+    operation: Operation,
+) -> Option<(Store<'g, Ram<WORD, PAGE>>, Result<(), String>)> {
+    let text = |result: Result<(), bms_store::SaveError<_>>| result.map_err(|error| format!("{error:?}"));
+    let result = match operation {
+        Operation::Config(value) => {
+            let config = PACK.to_config().with(ParameterId::BalanceTrigger, value).validate().ok()?;
+            text(now(store.save_config(&config))?)
+        }
+        Operation::Faults(bits, trips) => {
+            let retries = Retries::restored([trips; 4], [7; 2]);
+            let faults = Faults { alarms: AlarmSet::from_bits(bits), retries, switches: UserSwitches::default() };
+            text(now(store.save_faults(&faults))?)
+        }
+        Operation::Counters(value) => {
+            let amount = Charge::from_milliamp_millis(value);
+            let counters = Counters { remaining: Some(amount), cycle_capacity: amount, ..Counters::default() };
+            text(now(store.save_counters(&counters))?)
+        }
+        Operation::Access(value) => text(now(store.save_access(&[value; 121]))?),
+        Operation::Statistics(value) => {
+            let mut statistics = Statistics::new();
+            if let Some(count) = statistics.trips.get_mut(usize::from(Alarm::CellUndervoltage as u8)) {
+                *count = value;
+            }
+            text(now(store.save_statistics(&statistics))?)
+        }
+        Operation::Log(framed) => text(now(store.log(&entry(store.next_event(), framed)))?.map(|_| ())),
+        Operation::Settle => text(now(store.settle())?),
+        Operation::Tidy => {
+            now(store.tidy())?;
+            Ok(())
+        }
+        Operation::Restart => {
+            let (mut again, _) = open(store.into_flash().0, gate, bank)?;
+            now(again.start())?;
+            store = again;
+            Ok(())
+        }
+    };
+    Some((store, result))
+}
+
+/// The entry that belongs to a number.
+fn entry(number: u32, framed: bool) -> Entry {
+    let kind = EventKind::Raised { alarm: Alarm::CellUndervoltage, index: Some(3), value: number as i32 };
+    let event = Event { at: Instant::from_millis(u64::from(number) * 7), kind };
+    let frame = framed.then(|| bms_store::Frozen::of(&bms_core::Bms::new(PACK).status()));
+    Entry { number, start: 1, run_time_seconds: number.into(), calendar: None, event: Ok(event), frame }
+}
+
+/// What a check allows.
+#[derive(Clone, Copy)]
+struct Allowed {
+    before: Contents,
+    after: Contents,
+    /// A bit was flipped: the log may lack one entry.
+    flipped: bool,
+}
+
+/// Compares what was loaded; says what is wrong.
+fn judge<const WORD: usize, const PAGE: usize>(
+    store: &mut Store<'_, Ram<WORD, PAGE>>,
+    loaded: &Loaded,
+    allowed: Allowed,
+    missing: &mut u64,
+) -> Result<(), String> {
+    let (before, after) = (allowed.before, allowed.after);
+    let found = Contents::of(loaded);
+    let either = |name: &str, is: String, was: String, will: String| {
+        if is == was || is == will { Ok(()) } else { Err(format!("{name}: {is}, but it was {was} and became {will}")) }
+    };
+    let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
+    if allowed.flipped && before == Contents::default() && loaded.report.wreck {
+        // Torn in one bank and rotten in the other, with nothing older: that cannot be helped, only said.
+        return Ok(());
+    }
+    if loaded.report.is_corrupt() || loaded.report.are_counters_corrupt() {
+        return Err(format!("said to be corrupt: {:?}", loaded.report));
+    }
+    either("config", text(&found.config), text(&before.config), text(&after.config))?;
+    either("faults", text(&found.faults), text(&before.faults), text(&after.faults))?;
+    either("counters", text(&found.counters), text(&before.counters), text(&after.counters))?;
+    either("access", text(&found.access), text(&before.access), text(&after.access))?;
+    either("statistics", text(&found.statistics), text(&before.statistics), text(&after.statistics))?;
+    let mut numbers = Vec::new();
+    let mut wrong = None;
+    let walked = now(store.for_each_entry(|found| {
+        if found != entry(found.number, found.frame.is_some()) {
+            wrong = Some(found);
+        }
+        numbers.push(found.number);
+    }));
+    if !matches!(walked, Some(Ok(_))) {
+        return Err(format!("the log is unreadable: {walked:?}"));
+    }
+    if let Some(entry) = wrong {
+        return Err(format!("an entry is not what was logged: {entry:?}"));
+    }
+    if !numbers.is_sorted_by(|a, b| a < b) {
+        return Err(format!("events out of order: {numbers:?}"));
+    }
+    let holes = match numbers.as_slice() {
+        [first, .., last] => (last - first + 1) as usize - numbers.len(),
+        _ => 0,
+    };
+    let end = numbers.last().map_or(0, |last| last + 1);
+    let (least, most) = (before.next_event, after.next_event);
+    let newest_missing = end < least || end > most;
+    let kept = numbers.len() + holes >= (least as usize).min(10);
+    if allowed.flipped {
+        *missing += u64::from(holes > 0 || newest_missing);
+        if holes + usize::from(end < least) > 1 || end > most {
+            return Err(format!("more than one entry gone: {numbers:?}, next {least} or {most}"));
+        }
+    } else if holes > 0 || newest_missing || !kept {
+        return Err(format!("the log has holes: {numbers:?}, next {least} or {most}"));
+    }
+    Ok(())
+}
+
+/// One sequence on one geometry, cut everywhere.
+#[must_use]
+pub fn sequence<const WORD: usize, const PAGE: usize>(seed: u64, operations: usize, bank: u32) -> Figures {
+    let mut figures = Figures { sequences: 1, ..Figures::default() };
+    if try_sequence::<WORD, PAGE>(seed, operations, bank, &mut figures).is_none() {
+        figures.loss(format!("seed {seed}: the campaign could not run"));
+    }
+    figures
+}
+
+fn try_sequence<const WORD: usize, const PAGE: usize>(
+    seed: u64,
+    operations: usize,
+    bank: u32,
+    figures: &mut Figures,
+) -> Option<()> {
+    let gate = Gate::open();
+    let mut noise = Noise(seed);
+    let mut flash = RamFlash::<WORD, PAGE>::new((2 * bank + LOG) as usize);
+    let mut image = flash.clone();
+    flash.start_journal();
+    let (mut store, _) = open(flash, &gate, bank)?;
+    let mut models = vec![Contents::default()];
+    let mut ends = Vec::new();
+    for number in 0..operations {
+        let model = *models.last()?;
+        let operation = Operation::random(&mut noise, &model);
+        let (next, result) = perform(store, &gate, bank, operation)?;
+        store = next;
+        if let Err(error) = result {
+            figures.loss(format!("seed {seed}, operation {number} {operation:?}: {error}"));
+        }
+        models.push(operation.apply(model));
+        ends.push(store.flash().0.journal_length());
+        figures.operations += 1;
+    }
+    let mut flash = store.into_flash().0;
+    if flash.rewrites > 0 {
+        figures.loss(format!("seed {seed}: {} words were programmed twice", flash.rewrites));
+    }
+    let journal = flash.take_journal();
+    let mut operation = 0;
+    for (number, step) in journal.iter().enumerate() {
+        while ends.get(operation).is_some_and(|end| *end <= number) {
+            operation += 1;
+        }
+        let allowed = Allowed { before: *models.get(operation)?, after: *models.get(operation + 1)?, flipped: false };
+        let place = format!("seed {seed}, operation {operation}, step {number} {step:?}");
+        match step {
+            Step::Write { .. } => {
+                let mut torn = image.clone();
+                torn.apply_torn(step, noise.next());
+                figures.cuts_writing += 1;
+                check(&torn, &gate, bank, allowed, &mut noise, figures, &place);
+            }
+            Step::Erase { address } => {
+                // Every word; on large pages every few, or they would take all the time.
+                for edge in (0..PAGE / WORD).step_by((PAGE / WORD / 512).max(1)) {
+                    let mut torn = image.clone();
+                    torn.apply_torn_erase(*address, edge, noise.next());
+                    figures.cuts_erasing += 1;
+                    check(&torn, &gate, bank, allowed, &mut noise, figures, &place);
+                }
+            }
+        }
+        image.apply(step);
+    }
+    destroy_both(&image, bank, &mut noise, figures);
+    Some(())
+}
+
+/// Starts from what a cut has left: is everything there? Sometimes with a flipped bit, sometimes with a second cut.
+fn check<const WORD: usize, const PAGE: usize>(
+    image: &RamFlash<WORD, PAGE>,
+    gate: &Gate,
+    bank: u32,
+    allowed: Allowed,
+    noise: &mut Noise,
+    figures: &mut Figures,
+    place: &str,
+) {
+    let mut missing = 0;
+    let mut verdict = |flash: RamFlash<WORD, PAGE>, allowed: Allowed, what: &str, figures: &mut Figures| {
+        let (mut store, loaded) = open(flash, gate, bank)?;
+        if let Err(error) = judge(&mut store, &loaded, allowed, &mut missing) {
+            figures.loss(format!("{place}{what}: {error}"));
+        }
+        Some(store)
+    };
+    let Some(mut store) = verdict(image.clone(), allowed, "", figures) else { return };
+    let choice = noise.below(24);
+    if choice < 3 {
+        // A bit rots besides: in a bank, where everything stands twice, or in the log.
+        let mut flipped = image.clone();
+        flipped.flip(noise.below(flipped.bytes().len() * 8));
+        figures.flips += 1;
+        verdict(flipped, Allowed { flipped: true, ..allowed }, ", and a bit flipped", figures);
+    } else if choice < 5 {
+        // The power goes again while this start mends things; then a third start.
+        let _ = now(store.start());
+        let steps = store.flash().0.words + u64::from(store.flash().0.wear().iter().sum::<u32>());
+        let mut second = image.clone();
+        second.cut_after(1 + noise.next() % steps.max(1), noise.next());
+        if let Some((mut store, _)) = open(second, gate, bank) {
+            let _ = now(store.start());
+            let mut flash = store.into_flash().0;
+            flash.restore_power();
+            figures.cuts_mending += 1;
+            verdict(flash, allowed, ", and again while mending", figures);
+        }
+    } else if choice == 5 {
+        // It goes on working: everything can be saved and is there afterwards.
+        let _ = now(store.start());
+        let Some(mut model) = now_there(&mut store, allowed) else { return };
+        for operation in [
+            Operation::Counters(i64::MAX / 4),
+            Operation::Log(true),
+            Operation::Config(777_000),
+            Operation::Access(99),
+            Operation::Statistics(9_999),
+            Operation::Settle,
+            Operation::Tidy,
+        ] {
+            let Some((next, result)) = perform(store, gate, bank, operation) else { return };
+            store = next;
+            if let Err(error) = result {
+                figures.loss(format!("{place}, then {operation:?}: {error}"));
+            }
+            model = operation.apply(model);
+        }
+        let faults = Allowed { before: model, after: model, flipped: false };
+        let flash = store.into_flash().0;
+        let faults = Allowed {
+            before: Contents { faults: allowed.before.faults, ..faults.before },
+            after: Contents { faults: allowed.after.faults, ..faults.after },
+            ..faults
+        };
+        verdict(flash, faults, ", then saved anew", figures);
+    }
+    figures.entries_flipped += missing;
+}
+
+/// The model that belongs to what the store has now: old or new.
+fn now_there<const WORD: usize, const PAGE: usize>(
+    store: &mut Store<'_, Ram<WORD, PAGE>>,
+    allowed: Allowed,
+) -> Option<Contents> {
+    let next_event = store.next_event();
+    let model = if next_event == allowed.after.next_event { allowed.after } else { allowed.before };
+    Some(Contents { next_event, ..model })
+}
+
+/// Destroys the newest record of a kind in both banks: that must be noticed, for each kind in its way.
+fn destroy_both<const WORD: usize, const PAGE: usize>(
+    image: &RamFlash<WORD, PAGE>,
+    bank: u32,
+    noise: &mut Noise,
+    figures: &mut Figures,
+) {
+    let gate = Gate::open();
+    let (trigger, count) = (888_000_i32, i64::MAX / 2);
+    let operations = [
+        (Operation::Config(trigger), trigger.to_le_bytes().to_vec(), true),
+        (Operation::Faults(0x5, 9), [5, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9].to_vec(), true),
+        (Operation::Counters(count), count.to_le_bytes().to_vec(), false),
+    ];
+    for (operation, mark, corrupt) in operations {
+        let done = || {
+            let (mut store, _) = open(image.clone(), &gate, bank)?;
+            now(store.start())?;
+            let (store, saved) = perform(store, &gate, bank, operation)?;
+            let (store, settled) = perform(store, &gate, bank, Operation::Settle)?;
+            saved.and(settled).ok().map(|()| store.into_flash().0)
+        };
+        let Some(mut flash) = done() else {
+            figures.loss(format!("{operation:?} could not be saved"));
+            continue;
+        };
+        // Records are stored XOR a constant.
+        let mark: Vec<u8> = mark.iter().map(|byte| byte ^ 0xA5).collect();
+        let places = flash.bytes().windows(mark.len()).enumerate().filter(|(_, window)| *window == mark);
+        let places: Vec<usize> = places.map(|(place, _)| place).collect();
+        for place in &places {
+            flash.flip(place * 8 + noise.below(mark.len() * 8));
+        }
+        figures.both_destroyed += 1;
+        let Some((_, loaded)) = open(flash, &gate, bank) else { return };
+        let noticed = if corrupt { loaded.report.is_corrupt() } else { loaded.report.are_counters_corrupt() };
+        if !noticed {
+            figures.loss(format!(
+                "{} copies destroyed of {operation:?}, not noticed: {:?}",
+                places.len(),
+                loaded.report
+            ));
+        }
+    }
+}

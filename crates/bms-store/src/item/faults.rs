@@ -1,0 +1,65 @@
+//! Active alarms, permanent faults, trip counts with their lock-outs, the user's switches.
+
+use bms_core::protection::{AlarmSet, Retries};
+use bms_core::snapshot::{Snapshot, UserSwitches};
+
+use crate::codec::{Malformed, Reader, Writer};
+
+/// The part of a [`Snapshot`] that must be saved at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Faults {
+    /// Alarms.
+    pub alarms: AlarmSet,
+    /// Trips per cause, and conduction since.
+    pub retries: Retries,
+    /// The user's switches.
+    pub switches: UserSwitches,
+}
+
+impl Faults {
+    /// None, with a new board's switches.
+    pub const NONE: Self = Self {
+        alarms: AlarmSet::EMPTY,
+        retries: Retries::restored([0; 4], [0; 2]),
+        switches: UserSwitches { charge: true, discharge: true, balance: true },
+    };
+
+    /// That part of a snapshot.
+    #[must_use]
+    pub const fn of(snapshot: &Snapshot) -> Self {
+        Self { alarms: snapshot.alarms, retries: snapshot.retries, switches: snapshot.switches }
+    }
+    /// Whether the two differ in what must be saved at once; the conduction times of the trip counts may wait.
+    #[must_use]
+    pub fn differs(&self, other: &Self) -> bool {
+        (self.alarms, self.retries.counts(), self.switches) != (other.alarms, other.retries.counts(), other.switches)
+    }
+
+    /// Version 1: alarms (8), counts (4 × 1), conduction in ms (2 × 4), switches (bits: charge, discharge, balance).
+    pub(crate) fn encode(&self, out: &mut Writer<'_>) {
+        out.u64(self.alarms.bits());
+        out.bytes(&self.retries.counts());
+        for conduction in self.retries.conduction_millis() {
+            out.u32(conduction);
+        }
+        let bit = |on: bool, number: u32| u8::from(on).wrapping_shl(number);
+        out.u8(bit(self.switches.charge, 0) | bit(self.switches.discharge, 1) | bit(self.switches.balance, 2));
+    }
+    /// An alarm that this build does not know is no reason to forget the others, but one to stay open: it is malformed.
+    pub(crate) fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut input = Reader::new(payload);
+        let bits = input.u64()?;
+        let alarms = AlarmSet::from_bits(bits);
+        let counts = input.array()?;
+        let retries = Retries::restored(counts, [input.u32()?, input.u32()?]);
+        let switches = input.u8()?;
+        input.end()?;
+        if alarms.bits() != bits || switches > 7 {
+            return Err(Malformed);
+        }
+        let on = |bit: u8| switches & bit != 0;
+        let switches = UserSwitches { charge: on(1), discharge: on(2), balance: on(4) };
+        Ok(Self { alarms, retries, switches })
+    }
+}

@@ -1,0 +1,83 @@
+//! Battery protection on a Raspberry Pi Pico: eight LiFePO4 cells, short circuit by interrupt, status on the UART.
+
+#![no_std]
+#![no_main]
+
+mod board;
+
+use bms_core::prelude::*;
+use bms_hal::text::Line;
+use bms_hal::{HealthyWatchdog, ParameterBlock, RetainedSnapshot};
+use bms_rp2040::{Rp2040Watchdog, reset_cause};
+use embassy_time::Duration as Time;
+
+// An impossible limit does not compile.
+const PACK: ValidConfig = const {
+    let pack = Config::lifepo4(board::CELLS as u8).with_model(Model::B2a8s20p).with_capacity(ah(100));
+    pack.with_board(board::DEFINITION).with(ParameterId::HeaterResistance, 10_000_000).validated()
+};
+/// What a production tool may change without a new build.
+#[unsafe(no_mangle)]
+static BMS_PARAMETERS: ParameterBlock<32> = ParameterBlock::EMPTY;
+/// Survives resets, not the loss of power.
+#[unsafe(link_section = ".uninit.snapshot")]
+static RETAINED: RetainedSnapshot = RetainedSnapshot::new();
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let p = embassy_rp::init(Default::default());
+    // First of all: both gates open, and the comparator's interrupt on.
+    let switches = board::gates(p.PIN_2, p.PIN_3, p.PIN_4);
+    let cause = reset_cause();
+    let mut watchdog = HealthyWatchdog::new(Rp2040Watchdog::start(p.WATCHDOG, Time::from_millis(500)));
+    let (config, stored) = match BMS_PARAMETERS.apply(PACK) {
+        Ok(config) => (config, RETAINED.load(cause)),
+        Err(_) => (PACK, Stored::Corrupt),
+    };
+    let adc = board::adc(p.ADC, p.PIN_26, p.PIN_27);
+    let taps = board::taps(&adc, [p.PIN_10.into(), p.PIN_11.into(), p.PIN_12.into(), p.PIN_13.into()]);
+    let sampler = board::sampler(&adc, &taps, &config, p.PIN_6, p.PIN_7);
+    let pack = Board::new(sampler, switches, board::CLOCK)
+        .with_heater(board::heater(p.PIN_5))
+        .with_indicator(board::indicator(p.PIN_25, p.PIN_8))
+        .with_power(board::power(p.PIN_9));
+    let mut uart = board::uart(p.UART0, p.PIN_0);
+    let mut bms = Driver::new(Bms::<{ board::CELLS }>::with_capacity(config), pack);
+    bms.bms_mut().restore(stored, cause);
+
+    let mut line = Line::<320>::new();
+    let mut next_line = Instant::ZERO;
+    board::start_tick();
+    loop {
+        match bms.poll() {
+            Ok(step) => {
+                RETAINED.store(&bms.bms().snapshot());
+                // Only a completed, in-time, healthy step has a token.
+                if let Some(token) = step.watchdog {
+                    watchdog.feed(token);
+                }
+                if step.at >= next_line && line.is_sent() {
+                    next_line = step.at.after(secs(1));
+                    line.write_status(&bms.status());
+                }
+            }
+            Err(_nothing_to_do) => cortex_m::asm::wfi(),
+        }
+        while let Some(event) = bms.poll_event() {
+            if event.kind == EventKind::ShuttingDown {
+                bms.bms_mut().snapshot_stored();
+            }
+        }
+        // As much as the UART's buffer takes without waiting.
+        let _ = uart.blocking_write(line.next(board::UART_BYTES_PER_TICK));
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    board::open_everything();
+    // The watchdog ends this.
+    loop {
+        cortex_m::asm::nop();
+    }
+}

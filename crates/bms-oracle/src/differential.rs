@@ -199,7 +199,8 @@ impl Pair {
         let now = Instant::from_millis(self.world.now);
         let command = self.bms.step(now, *input);
         let mut expected = self.oracle.step(now, input);
-        self.oracle.tolerate(&mut expected, self.bms.alarms());
+        let trips = self.bms.snapshot().retries.counts().map(u32::from);
+        self.oracle.tolerate(&mut expected, self.bms.alarms(), trips);
         let mut events = Vec::new();
         let mut balancing = Vec::new();
         while let Some(event) = self.bms.poll_event() {
@@ -236,7 +237,7 @@ impl Pair {
             power_released: command.power == Power::Release,
             clear_latch: command.clear_latch,
             balance_forbidden: expected.balance_forbidden,
-            trips: self.bms.snapshot().retries.counts().map(u32::from),
+            trips,
             events: sorted(events),
         };
         let expected = Verdict { events: sorted(expected.events), ..expected };

@@ -4,7 +4,7 @@ use crate::readings::{Clock, Known, News, Scan, Sensors, Stamps, Step, read, rem
 use crate::rules::{self, inhibits};
 use crate::watch::{Time, Watch};
 use bms_core::bms::Request;
-use bms_core::config::{ParameterId as P, ValidConfig};
+use bms_core::config::{ParameterId as P, Topology, ValidConfig};
 use bms_core::event::EventKind;
 use bms_core::lifecycle::State;
 use bms_core::measurement::{Feedback, Input, Inputs};
@@ -58,8 +58,6 @@ pub struct Oracle {
     pub scan: Option<Vec<i64>>,
     /// The current.
     pub current: Known<i64>,
-    /// The newest current is the first after a failure.
-    pub current_resumed: bool,
     /// Each temperature sensor.
     pub sensors: [Known<i64>; 6],
     /// Sensors that were valid once since the start (D16).
@@ -90,6 +88,7 @@ pub struct Oracle {
     pub discharge: bool,
     /// Everything was opened by a new start.
     opened: bool,
+    bypassing: (bool, bool),
     heater: bool,
     alarms_before: AlarmSet,
     /// The last step found its time out of order.
@@ -101,6 +100,12 @@ pub struct Oracle {
     conducting: [Time; 4],
     inputs_before: Option<Inputs>,
     restored: AlarmSet,
+    before_step: AlarmSet,
+    lost_at: Option<Time>,
+    silent_at: Option<Time>,
+    all_sensors_good: bool,
+    commanded: bool,
+    started_anew: bool,
     /// X15: complete scans since the start that did not fit.
     pub first_scans: u32,
     /// X15: the first scans fitted.
@@ -124,7 +129,6 @@ impl Oracle {
             cells: Known::default(),
             scan: None,
             current: Known::default(),
-            current_resumed: false,
             sensors: Default::default(),
             sensor_seen: [false; 6],
             stack: Known::default(),
@@ -143,6 +147,7 @@ impl Oracle {
             charge: false,
             discharge: false,
             opened: false,
+            bypassing: (false, false),
             heater: false,
             alarms_before: AlarmSet::EMPTY,
             time_back: false,
@@ -151,6 +156,12 @@ impl Oracle {
             conducting: [0; 4],
             inputs_before: None,
             restored: AlarmSet::EMPTY,
+            before_step: AlarmSet::EMPTY,
+            lost_at: None,
+            silent_at: None,
+            all_sensors_good: true,
+            commanded: false,
+            started_anew: false,
             first_scans: 0,
             chemistry_settled: false,
             heating_since: None,
@@ -168,6 +179,15 @@ impl Oracle {
     /// X01: the age at which cells and current count as lost.
     pub fn stale(&self) -> Time {
         self.get(P::DataLostTime).max(3 * self.get(P::SamplePeriod))
+    }
+    /// X10: without back-to-back switches, a stuck one opens the other too.
+    fn inhibits(&self, alarm: Alarm) -> rules::Inhibits {
+        let mut what = inhibits(alarm);
+        let stuck = matches!(alarm, Alarm::ChargeSwitchStuck | Alarm::DischargeSwitchStuck);
+        if stuck && self.config.board().topology != Topology::BackToBack {
+            (what.charge, what.discharge) = (true, true);
+        }
+        what
     }
     /// Whether a request or a change came since the last step.
     pub fn just_asked(&self) -> bool {
@@ -288,9 +308,6 @@ impl Oracle {
                 self.cells.failed = true;
             }
         }
-        if step.current != News::None {
-            self.current_resumed = self.current.failed;
-        }
         remember(&mut self.current, &step.current);
         remember(&mut self.stack, &step.stack);
         remember(&mut self.terminal, &step.terminal);
@@ -331,7 +348,7 @@ impl Oracle {
         let restored = self.restored;
         self.retries(&step, elapsed.max(0) as Time);
         let mut events = std::mem::take(&mut self.announced);
-        self.live(&step, &mut events);
+        self.live(&mut events);
         let alarms = self.alarms();
         let (charge, discharge) = self.decide(&step);
         let heater = self.heat(&step);
@@ -352,7 +369,9 @@ impl Oracle {
         }
         let balance_forbidden = rules::balance_forbidden(self, &step, self.state);
         (self.charge, self.discharge, self.heater) = (charge, discharge, heater);
+        self.before_step = self.alarms_before;
         self.alarms_before = alarms;
+        self.all_sensors_good = rules::all_sensors_good(self, &step);
         self.asked = false;
         self.opened = false;
         self.output_failed = None;
@@ -389,6 +408,7 @@ impl Oracle {
             watch.first = Some(self.now);
             if self.first_scans >= 3 {
                 watch.raise(self.now);
+                self.chemistry_settled = true;
             }
         } else {
             watch.first = None;
@@ -444,36 +464,69 @@ impl Oracle {
     }
 
     /// Where two readings of the requirements are as good, the core's is taken over:
-    /// X01 does not say whether the long loss ends with the last channel or after its own time of good data.
-    pub fn tolerate(&mut self, verdict: &mut Verdict, core: AlarmSet) {
-        let long = Alarm::DataLostLong;
+    ///
+    /// * X01 does not say whether the long loss ends with the last channel or after its own time of good data;
+    /// * sensors that come in turns may count as lost early, never late (the core keeps one age for all);
+    /// * how far sensors are apart while one of them is silent is nobody's rule;
+    /// * when within a commanded shutdown the trips are forgotten is open, and without a limit nobody counts.
+    pub fn tolerate(&mut self, verdict: &mut Verdict, core: AlarmSet, trips: [u32; 4]) {
+        let stopped = matches!(self.state, State::ShuttingDown | State::Off) || self.started_anew;
+        if stopped || self.get(P::RetryLimit) == 0 {
+            (self.trips, verdict.trips) = (trips, trips);
+        }
         let lost = [Alarm::CellDataLost, Alarm::CurrentDataLost, Alarm::TemperatureDataLost];
-        let any = lost.iter().any(|alarm| self.active(*alarm));
-        if any && core.contains(long) != verdict.alarms.contains(long) {
+        if lost.iter().any(|alarm| self.active(*alarm) || core.contains(*alarm)) {
+            self.lost_at = Some(self.now);
+        }
+        let lost_lately = self.lost_at.is_some_and(|at| self.now - at <= 12_000);
+        if !self.all_sensors_good {
+            self.silent_at = Some(self.now);
+        }
+        let silent_lately = self.silent_at.is_some_and(|at| self.now - at <= 12_000);
+        for (alarm, either) in [
+            (Alarm::ChargeLockedOut, stopped),
+            (Alarm::DischargeLockedOut, stopped),
+            (Alarm::DataLostLong, lost_lately),
+            (Alarm::TemperatureSpreadWarning, silent_lately),
+            (Alarm::TemperatureSpread, silent_lately),
+            (Alarm::TemperatureDataLost, silent_lately),
+        ] {
+            let watch = &mut self.watches[alarm as usize];
+            let (mine, theirs) = (verdict.alarms.contains(alarm), core.contains(alarm));
+            // What was due is due: a loss that the oracle has just found must be there.
+            let due = mine && watch.raised == Some(self.now) && alarm == Alarm::TemperatureDataLost;
+            if mine == theirs || !either || due {
+                continue;
+            }
             let told = |kind: &EventKind| match kind {
-                EventKind::Raised { alarm, .. } | EventKind::Cleared { alarm } => *alarm == long,
+                EventKind::Raised { alarm: of, .. } | EventKind::Cleared { alarm: of } => *of == alarm,
                 _ => false,
             };
-            if core.contains(long) && !self.watches[long as usize].active() {
-                self.watches[long as usize].raise(self.now);
-                verdict.alarms = verdict.alarms.with(long);
-                verdict.events.retain(|kind| !told(kind));
-            } else if !core.contains(long) && self.watches[long as usize].raised != Some(self.now) {
-                self.watches[long as usize].clear();
-                verdict.alarms = verdict.alarms.without(long);
-                verdict.events.push(EventKind::Cleared { alarm: long });
+            verdict.events.retain(|kind| !told(kind));
+            if theirs {
+                watch.raise(self.now);
+                verdict.alarms = verdict.alarms.with(alarm);
+            } else {
+                watch.clear();
+                verdict.alarms = verdict.alarms.without(alarm);
             }
-            self.alarms_before = verdict.alarms;
+            match (self.before_step.contains(alarm), theirs) {
+                (false, true) => verdict.events.push(EventKind::Raised { alarm, index: None, value: 0 }),
+                (true, false) => verdict.events.push(EventKind::Cleared { alarm }),
+                _ => {}
+            }
         }
+        self.alarms_before = verdict.alarms;
     }
 
     /// A01, P16, D02, D32: starting, running, shutting down.
-    fn live(&mut self, step: &Step, events: &mut Vec<EventKind>) {
+    fn live(&mut self, events: &mut Vec<EventKind>) {
         let since = self.now - self.state_since;
         let woken = step
             .inputs
             .new()
             .is_some_and(|(_, inputs)| inputs.activation || inputs.reverse_wake || inputs.charger == Some(true));
+        self.started_anew = matches!(self.state, State::ShuttingDown | State::Off | State::Starting);
         let next = match self.state {
             State::Starting if self.active(Alarm::AutoShutdown) || self.shutdown_asked => State::ShuttingDown,
             State::Starting if rules::complete(self) => State::Running,
@@ -485,9 +538,9 @@ impl Oracle {
         if next != self.state {
             self.state_since = self.now;
             if next == State::ShuttingDown {
-                if self.shutdown_asked {
-                    self.trips = [0; 4];
-                }
+                self.commanded = self.shutdown_asked;
+            } else if next == State::Starting && self.commanded {
+                self.trips = [0; 4];
             }
             match next {
                 State::ShuttingDown => {
@@ -496,7 +549,9 @@ impl Oracle {
                 }
                 State::Starting => {
                     self.start_anew();
+                    // Ends with the shutdown, untold.
                     self.watches[Alarm::AutoShutdown as usize].clear();
+                    self.alarms_before = self.alarms_before.without(Alarm::AutoShutdown);
                 }
                 State::Running => events.push(EventKind::Started),
                 _ => {}
@@ -527,26 +582,37 @@ impl Oracle {
     }
 
     /// P17 and law 1: what may be closed.
-    fn decide(&self, step: &Step) -> (bool, bool) {
+    fn decide(&mut self, step: &Step) -> (bool, bool) {
         let running = self.state == State::Running;
         let may_close = running && !self.asked && rules::all_usable(self, step);
         let one = |was: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool| {
-            let active = Alarm::ALL.iter().any(|alarm| self.active(*alarm) && inhibited(inhibits(*alarm)));
-            let pending =
-                Alarm::ALL.iter().any(|alarm| self.watches[*alarm as usize].pending() && inhibited(inhibits(*alarm)));
+            let active = Alarm::ALL.iter().any(|alarm| self.active(*alarm) && inhibited(self.inhibits(*alarm)));
+            let pending = Alarm::ALL
+                .iter()
+                .any(|alarm| self.watches[*alarm as usize].pending() && inhibited(self.inhibits(*alarm)));
             running && wanted && !active && (was || (may_close && !pending))
         };
-        let bypass = |was: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
+        // X12: beginning it is a closing like others, going on with it is not.
+        let bypass = |going_on: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
             let others = Alarm::ALL.iter().any(|alarm| {
-                self.active(*alarm) && inhibited(inhibits(*alarm)) && !rules::of_one_direction(*alarm, charge)
+                self.active(*alarm) && inhibited(self.inhibits(*alarm)) && !rules::of_one_direction(*alarm, charge)
             });
-            running && wanted && !others && rules::bypassed(self, step, charge) && (was || may_close)
+            let pending = Alarm::ALL.iter().any(|alarm| {
+                let watch = &self.watches[*alarm as usize];
+                watch.pending() && inhibited(self.inhibits(*alarm)) && !rules::of_one_direction(*alarm, charge)
+            });
+            let begins = may_close && !pending;
+            running && wanted && !others && rules::bypassed(self, charge) && (going_on || begins)
         };
-        let charge = one(self.charge && !self.opened, self.switches.charge, |what| what.charge)
-            || bypass(self.charge && !self.opened, self.switches.charge, |what| what.charge, true);
-        let discharge = one(self.discharge && !self.opened, self.switches.discharge, |what| what.discharge)
-            || bypass(self.discharge && !self.opened, self.switches.discharge, |what| what.discharge, false);
-        (charge, discharge)
+        let (was_charge, was_discharge) = (self.charge && !self.opened, self.discharge && !self.opened);
+        let charge = one(was_charge, self.switches.charge, |what| what.charge);
+        let discharge = one(was_discharge, self.switches.discharge, |what| what.discharge);
+        let around = (
+            bypass(self.bypassing.0 && was_charge, self.switches.charge, |what| what.charge, true),
+            bypass(self.bypassing.1 && was_discharge, self.switches.discharge, |what| what.discharge, false),
+        );
+        self.bypassing = (!charge && around.0, !discharge && around.1);
+        (charge || around.0, discharge || around.1)
     }
 }
 

@@ -157,12 +157,14 @@ fn sensors_seen(
 ) -> Seen {
     let known = |index: &usize| match sensors[*index] {
         Sensor::Good(value) => Some(value),
-        Sensor::Absent => oracle.sensors[*index].usable(oracle.now, oracle.get(P::TemperatureLostTime)),
+        Sensor::Absent => {
+            oracle.sensors[*index].last.filter(|_| oracle.sensors[*index].trusted).map(|(_, value)| value)
+        }
         Sensor::Bad(_) => None,
     };
-    if which.iter().filter_map(|index| sensors[*index].shown()).any(violates) {
+    if which.iter().filter_map(|index| sensors[*index].shown()).any(&violates) {
         Seen::Violating(at)
-    } else if which.iter().any(|index| known(index).is_none()) {
+    } else if which.iter().any(|index| known(index).is_none_or(&violates)) {
         Seen::Bad
     } else if which.iter().filter_map(known).all(recovered) {
         Seen::Recovered(at)
@@ -247,10 +249,9 @@ fn voltages(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let seen = if stopping {
         // It has done its work.
         deciding.map_or(Seen::Nothing, |(at, _)| Seen::Recovered(at))
-    } else if charger_present(oracle) {
-        Seen::Within(oracle.now)
     } else {
         match deciding {
+            Some((at, _)) if charger_present(oracle) => Seen::Within(at),
             Some((at, cell)) if awake && cell <= get(P::AutoShutdownVoltage) => Seen::Violating(at),
             Some((at, _)) => Seen::Within(at),
             None => Seen::Nothing,
@@ -409,8 +410,7 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
         None => Seen::Nothing,
     };
     let good_for = Release::GoodFor(get(P::DataRecoveryTime));
-    let off = get(P::StackCheck) == 0;
-    row_unless(rows, off, Alarm::StackMismatch, seen, 2_000, if off { Release::Never } else { good_for });
+    row_unless(rows, get(P::StackCheck) == 0, Alarm::StackMismatch, seen, 2_000, good_for);
     // X05
     let limit = get(P::SevereDischargeCurrent);
     let seen = value_seen(&step.current, |current| -current > limit, |_| true);
@@ -442,10 +442,10 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
             None => Seen::Nothing,
             Some((at, values, complete)) => {
                 let spread = values.iter().max().unwrap_or(&0) - values.iter().min().unwrap_or(&0);
-                if spread > limit {
-                    Seen::Violating(at)
-                } else if !complete {
+                if !complete && (limit == 0 || spread <= limit) {
                     Seen::Bad
+                } else if spread > limit {
+                    Seen::Violating(at)
                 } else if 5 * spread < 4 * limit {
                     Seen::Recovered(at)
                 } else {
@@ -459,7 +459,7 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let failed = step.cells == News::Failed;
     apart(Alarm::CellSpreadWarning, P::CellSpreadWarning, 0, cells.clone(), failed);
     apart(Alarm::CellSpread, P::CellSpreadProtection, get(P::CellOvervoltageDelay), cells, failed);
-    let sensors = step.temperatures.new().map(|(at, sensors)| {
+    let sensors = step.temperatures.new().filter(|_| !counting(oracle).is_empty()).map(|(at, sensors)| {
         let counting = counting(oracle);
         let known = |index: &usize| match sensors[*index] {
             Sensor::Absent => {
@@ -484,6 +484,8 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     row_unless(rows, off, Alarm::DischargeSwitchStuck, seen(!oracle.discharge, -1), 500, Release::Never);
     // X13, X14
     let confirmed = |violates: &dyn Fn(i64) -> bool| match stack_agrees(oracle, step) {
+        // The limits of another chemistry say nothing of these cells.
+        _ if oracle.active(Alarm::WrongChemistry) => Seen::Nothing,
         Some((_, true)) => cells_seen(step, violates, |_| true),
         Some((_, false)) => Seen::Bad,
         None => Seen::Nothing,
@@ -559,6 +561,17 @@ fn latch_set(oracle: &Oracle) -> bool {
     oracle.inputs.last.is_some_and(|(_, inputs)| inputs.short_circuit)
 }
 
+/// Whether every sensor that counts delivered a good value in this step, or nothing was to be delivered.
+pub fn all_sensors_good(oracle: &Oracle, step: &Step) -> bool {
+    let mut sensors = counting(oracle);
+    sensors.push(5);
+    match &step.temperatures {
+        News::None => true,
+        News::Failed => false,
+        News::New(_, shown) => sensors.iter().all(|index| matches!(shown[*index], Sensor::Good(_))),
+    }
+}
+
 /// D09: the latch is re-armed within the last two periods before the release, so that it is seen clear then.
 pub fn clear_latch(oracle: &Oracle) -> bool {
     let over = oracle.watches[Alarm::ShortCircuit as usize].raised.is_some_and(|raised| {
@@ -605,13 +618,12 @@ pub fn of_one_direction(alarm: Alarm, charge: bool) -> bool {
 }
 
 /// X12: whether the opposite current is so high that the open switch's diode is to be relieved.
-pub fn bypassed(oracle: &Oracle, _step: &Step, charge: bool) -> bool {
+pub fn bypassed(oracle: &Oracle, charge: bool) -> bool {
     let limit = oracle.get(P::DiodeBypassCurrent);
     let current = oracle.current.usable(oracle.now, oracle.stale());
     let opposite = if charge { -1 } else { 1 };
     limit > 0
         && oracle.config.board().topology == Topology::BackToBack
-        && !oracle.current_resumed
         && current.is_some_and(|current| opposite * current > limit)
         && Alarm::ALL.iter().any(|alarm| oracle.active(*alarm) && of_one_direction(*alarm, charge))
 }

@@ -116,6 +116,7 @@ impl TemperatureBank {
         if self.gathered == 0 {
             self.round = age;
         }
+        let before = core::mem::take(&mut self.gathered);
         let mut bit = 1_u8;
         for ((reading, policy), slot) in value.battery.iter().zip(&config.board().sensors).zip(&mut self.tenths) {
             if *policy != SensorPolicy::NotFitted {
@@ -128,9 +129,15 @@ impl TemperatureBank {
         }
         self.expected |= self.valid;
         if self.gathered & self.expected == self.expected {
-            // As old as the oldest reading that it took, or it could be lost for twice the time (X01).
+            // All at once.
+            self.gathered = 0;
+            self.age = age;
+        } else if (self.gathered | before) & self.expected == self.expected {
+            // In turns: as old as the oldest reading that it took, or one could be lost for twice the time (X01).
             self.gathered = 0;
             self.age = self.round;
+        } else {
+            self.gathered |= before;
         }
         self.range = self.battery_range();
     }

@@ -88,6 +88,8 @@ enum Value {
     FourFifths(P),
     /// The stale time of cells and current (X01).
     LostTime,
+    /// This, off unless the flag is set (X03).
+    FixedIf(P, i32),
     /// A parameter, off unless the flag is set (D11).
     If(P, P),
     /// The wire limit, D26 when the parameter is 0.
@@ -136,7 +138,7 @@ const fn row(alarm: Alarm) -> Row {
     use Alarm as A;
     use Ends::{After, AtOnce, ByRequest, Level, Recovered};
     use Signal as S;
-    use Value::{Before, BeforeWarm, Beyond, Fixed, FourFifths, If, LostTime, Of, Ratio, Share, WireLimit};
+    use Value::{Before, BeforeWarm, Beyond, Fixed, FixedIf, FourFifths, If, LostTime, Of, Ratio, Share, WireLimit};
     match alarm {
         // alarm                                signal                trip                                  delay                                 ends
         A::CellUndervoltage           => below(S::LowestCell,         Of(P::CellUndervoltageProtection),    Of(P::CellUndervoltageDelay),         Level(Of(P::CellUndervoltageRecovery))),
@@ -157,7 +159,7 @@ const fn row(alarm: Alarm) -> Row {
         A::DataLostLong               => reaching(S::Overdue,         Of(P::DischargeLostGrace),                                                  Recovered),
         A::BatterySensorFault         => fact(Fact::BatterySensorFaulty, Of(P::SensorFaultDelay),                                                 Recovered),
         A::MosSensorFault             => fact(Fact::MosSensorFaulty,  Of(P::SensorFaultDelay),                                                    Recovered),
-        A::StackMismatch              => above(S::StackExcess,        NOW,                                  Fixed(2_000),                         Recovered),
+        A::StackMismatch              => above(S::StackExcess,        FixedIf(P::StackCheck, 0),            Fixed(2_000),                         Recovered),
         A::OpenWire                   => fact(Fact::OpenWire,         NOW,                                                                        Recovered),
         A::WireResistance             => above(S::WorstWire,          WireLimit,                            NOW,                                  AtOnce),
         A::SevereDischargeOvercurrent => above(S::DischargeCurrent,   Of(P::SevereDischargeCurrent),        Of(P::SevereDischargeDelay),          After(P::DischargeOvercurrentRelease)),
@@ -267,6 +269,7 @@ impl Value {
             Self::Ratio(parameter, ratio) => permille(get(parameter)?, get(ratio)?),
             Self::FourFifths(parameter) => (get(parameter)? / 5).saturating_mul(4),
             Self::LostTime => lost_time(config) as i32,
+            Self::FixedIf(flag, value) => config.flag(flag).then_some(value)?,
             Self::If(flag, parameter) => config.flag(flag).then(|| config.get(parameter))?,
             Self::WireLimit => wire_limit(config),
         })

@@ -79,7 +79,7 @@ impl<const N: usize> Circumstances<'_, N> {
             }
             Signal::Overdue => self.overdue(),
             Signal::StackExcess => match measured.stack_difference(self.config) {
-                Some((difference, tolerance)) if self.config.flag(P::StackCheck) && measured.cells.fresh() => {
+                Some((difference, tolerance)) if measured.cells.fresh() => {
                     Observation::now(difference.minus(tolerance).as_microvolts(), None)
                 }
                 _ => Observation::UNKNOWN,

@@ -8,7 +8,7 @@ use bms_core::snapshot::ResetCause;
 use bms_core::time::secs;
 use bms_core::units::{amps, deg_c, ma, mv};
 
-use crate::harness::{PROFILES, Presence, Setup};
+use crate::harness::{Line, PROFILES, Presence, Setup};
 
 /// D32 X01 X20: a reset does not shorten the five seconds of good data that lost data, a late step or a failed output need.
 #[test]
@@ -108,4 +108,14 @@ fn a_warm_battery_is_warned_of_before_charging_stops() {
     pack.battery(401);
     pack.until(secs(3), "a margin of 5 °C", |pack| pack.has(Alarm::OvertemperatureWarning));
     assert_eq!(pack.closed(), (true, true));
+}
+
+/// X03: a check that is switched off holds nothing.
+#[test]
+fn a_stack_check_that_is_switched_off_ends() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.stack = Line::Sum(mv(5_000));
+    pack.until(secs(4), "differs", |pack| pack.has(Alarm::StackMismatch));
+    pack.set(P::StackCheck, 0).unwrap();
+    pack.until(secs(10), "not watched any more", |pack| !pack.has(Alarm::StackMismatch));
 }

@@ -11,19 +11,17 @@ pub use requests::{Refusal, Request};
 
 use crate::balancing::{BalancerCapabilities, ManualRule, Strategy};
 use crate::command::{Beep, Command, Expiring};
-use crate::config::{ParameterId as P, ValidConfig};
+use crate::config::{ParameterId as P, Profile, ValidConfig};
 use crate::estimation::{Anchor, CoulombCounter, Estimator, Evidence};
 use crate::event::{Event, EventKind, EventQueue};
 use crate::guard::LimitGuard;
 use crate::heating::Heating;
 use crate::lifecycle::{Change, Lifecycle, Signs, State};
 use crate::limits::Tapers;
-use crate::measurement::{CHARGER_CURRENT, Calibration, Input, Measurement, WireEstimator, lost_time};
+use crate::measurement::{CHARGER_CURRENT, Calibration, Channel, Input, Limits, Measurement, WireEstimator};
 use crate::port::ErrorKind;
 use crate::precharge::Precharge;
-use crate::protection::{
-    Alarm, AlarmSet, Circumstances, Conduct, Edges, Fact, FactSet, Inhibit, Protection, Retries, Row,
-};
+use crate::protection::{Alarm, AlarmSet, Circumstances, Conduct, Edges, Inhibit, Protection, Retries, Window};
 use crate::snapshot::{ResetCause, Stored, UserSwitches};
 use crate::time::Instant;
 use crate::units::Voltage;
@@ -37,6 +35,7 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
     config: ValidConfig,
     calibration: Calibration,
     guard: LimitGuard,
+    window: Window,
     measurement: Measurement<N>,
     wires: WireEstimator<N>,
     protection: Protection,
@@ -66,19 +65,41 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = ManualRule> {
 
 /// What was asked or noticed between two steps.
 #[derive(Clone, Copy, Debug, Default)]
-struct Flags {
-    emergency: bool,
-    shutdown_requested: bool,
+struct Flags(u16);
+
+impl Flags {
+    const EMERGENCY: u16 = 1;
+    const SHUTDOWN_REQUESTED: u16 = 1 << 1;
     /// A request or a change came since the last step: nothing closes in the next one (N07).
-    changed: bool,
+    const CHANGED: u16 = 1 << 2;
     /// Everything starts anew: what was closed counts as open (N07).
-    restarted: bool,
-    output_failed: bool,
+    const RESTARTED: u16 = 1 << 3;
+    const OUTPUT_FAILED: u16 = 1 << 4;
     /// The last step was late, or time went back.
-    untimely: bool,
-    time_went_back: bool,
-    limits_corrupt: bool,
-    link_connected: bool,
+    const UNTIMELY: u16 = 1 << 5;
+    const TIME_WENT_BACK: u16 = 1 << 6;
+    const LIMITS_CORRUPT: u16 = 1 << 7;
+    const LINK_CONNECTED: u16 = 1 << 8;
+    /// Those that an alarm stands for.
+    const FACTS: u16 =
+        Self::EMERGENCY | Self::OUTPUT_FAILED | Self::UNTIMELY | Self::TIME_WENT_BACK | Self::LIMITS_CORRUPT;
+
+    const fn has(self, any: u16) -> bool {
+        self.0 & any != 0
+    }
+    const fn insert(&mut self, flags: u16) {
+        self.0 |= flags;
+    }
+    const fn remove(&mut self, flags: u16) {
+        self.0 &= !flags;
+    }
+    const fn set(&mut self, flag: u16, on: bool) {
+        if on {
+            self.insert(flag);
+        } else {
+            self.remove(flag);
+        }
+    }
 }
 
 /// The first scans after a start: do they fit the chemistry (X15)?
@@ -122,6 +143,7 @@ impl<const N: usize, E, S> Bms<N, E, S> {
         Self {
             calibration: Calibration::of(&config),
             guard: LimitGuard::new(&config),
+            window: Window::of(&config),
             measurement: Measurement::for_start(&config),
             wires: WireEstimator::new(),
             protection: Protection::new(),
@@ -143,17 +165,7 @@ impl<const N: usize, E, S> Bms<N, E, S> {
             chemistry: ChemistryWatch { scans: 0, implausible: 0 },
             previous_inputs: SeenInputs { charger: false, load: false },
             beep: Beep::Awake,
-            flags: Flags {
-                emergency: false,
-                shutdown_requested: false,
-                changed: false,
-                restarted: false,
-                output_failed: false,
-                untimely: false,
-                time_went_back: false,
-                limits_corrupt: false,
-                link_connected: false,
-            },
+            flags: Flags(0),
             config,
         }
     }
@@ -167,12 +179,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     pub fn restore(&mut self, stored: Stored, cause: ResetCause) {
         // The first would shut the BMS down at once; a reset is what helps against the second (X20).
         const MOMENTARY: AlarmSet = AlarmSet::of(&[Alarm::AutoShutdown, Alarm::LimitsCorrupt]);
-        self.protection.reconfigured(&self.config);
         match stored {
             Stored::Nothing => {}
             Stored::Snapshot(snapshot) => {
                 self.protection.raise(snapshot.alarms.minus(MOMENTARY));
-                self.flags.emergency = snapshot.alarms.contains(Alarm::EmergencyStop);
+                self.flags.set(Flags::EMERGENCY, snapshot.alarms.contains(Alarm::EmergencyStop));
                 self.retries = snapshot.retries;
                 self.run_time = snapshot.run_time_seconds.saturating_mul(1_000);
                 self.switches = snapshot.switches;
@@ -197,7 +208,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// (that is a fault, X20) and steps should come at least every [`Bms::deadline`].
     pub fn step(&mut self, now: Instant, input: Input<'_, N>) -> Command {
         let elapsed = self.pass_time(now);
-        self.measurement.take(now, elapsed, input, &self.config, &self.calibration);
+        self.take(now, elapsed, input);
         self.look_at_start();
         let edges = self.protect(elapsed);
         self.report_alarms(now, edges);
@@ -205,10 +216,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.live(now, elapsed);
         let before = Outputs::of(&self.command);
         self.command = self.decide(now, elapsed);
-        self.flags.restarted = false;
+        self.flags.remove(Flags::RESTARTED);
         self.report_outputs(now, before);
         self.learn_from_outputs(elapsed);
-        self.flags.changed = false;
+        self.flags.remove(Flags::CHANGED);
         self.command
     }
 
@@ -216,36 +227,43 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     #[doc(hidden)]
     pub fn protect_for_measurement(&mut self, now: Instant, input: Input<'_, N>) -> AlarmSet {
         let elapsed = self.pass_time(now);
-        self.measurement.take(now, elapsed, input, &self.config, &self.calibration);
+        self.take(now, elapsed, input);
         self.look_at_start();
         self.protect(elapsed);
         self.protection.active()
     }
 
     /// Time since the previous step in ms; notes a late step and a clock that went back (X20).
+    #[inline(never)]
     fn pass_time(&mut self, now: Instant) -> u32 {
-        let elapsed = match self.last_step {
-            None => 0,
-            Some(last) => {
-                self.flags.time_went_back = now < last;
-                now.since(last).as_millis()
-            }
-        };
-        self.flags.untimely = elapsed > lost_time(&self.config) || self.flags.time_went_back;
-        if self.flags.time_went_back {
+        let last = self.last_step.replace(now).unwrap_or(now);
+        let elapsed = now.since(last).as_millis();
+        self.flags.remove(Flags::UNTIMELY | Flags::TIME_WENT_BACK);
+        if elapsed > self.measurement.channels.lost(Channel::Cells) {
+            self.flags.insert(Flags::UNTIMELY);
+        }
+        if now < last {
+            self.flags.insert(Flags::UNTIMELY | Flags::TIME_WENT_BACK);
             // Its times are from another clock.
             self.precharge.forgive();
         }
-        self.last_step = Some(now);
-        self.run_time = self.run_time.saturating_add(u64::from(elapsed));
+        // It would wrap after 584 million years.
+        self.run_time = self.run_time.wrapping_add(u64::from(elapsed));
         elapsed
+    }
+
+    fn take(&mut self, now: Instant, elapsed: u32, input: Input<'_, N>) {
+        let limits = Limits { config: &self.config, calibration: &self.calibration, window: &self.window };
+        self.measurement.take(now, elapsed, input, &limits);
     }
 
     /// X15: the first complete scans must fit the chemistry.
     fn look_at_start(&mut self) {
-        if self.chemistry.scans >= CHEMISTRY_SCANS || !self.measurement.cells.fresh() || self.measurement.suspect != 0 {
+        let complete = self.measurement.channels.fresh(Channel::Cells) && self.measurement.suspect == 0;
+        if self.chemistry.scans >= CHEMISTRY_SCANS || !complete {
             return;
         }
+        self.measurement.complete_extremes(&self.config);
         let extremes = &self.measurement.extremes;
         let chemistry = self.config.chemistry();
         let implausible = self.config.flag(P::ChemistryCheck)
@@ -257,31 +275,71 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         }
     }
 
-    fn facts(&self) -> FactSet {
+    /// Nothing can be true of what [`Self::facts`] looks at; cheaper than looking.
+    fn nothing_remarkable(&self) -> bool {
+        let measured = &self.measurement;
+        !self.flags.has(Flags::FACTS)
+            && !measured.inputs.short_circuit
+            && !measured.inputs.self_test_failed
+            && measured.temperatures.all_valid()
+            && self.chemistry.implausible == 0
+            && self.precharge.untried()
+            && (self.retries.none() || self.retries.locked(self.retry_limit()) == (false, false))
+            && !self.heating.ineffective()
+            && (!measured.channels.good(Channel::Terminal) || self.terminal_fits())
+            && self.window.holds_wire(self.wires.worst())
+    }
+
+    /// The terminal stands where no alarm looks at it: with both switches closed, near the stack.
+    #[inline(never)]
+    fn terminal_fits(&self) -> bool {
+        let both_closed = self.command.charge.is_closed() && self.command.discharge.is_closed();
+        let drop = self.measurement.terminal_over_stack();
+        drop.is_none_or(|over| both_closed && self.window.holds_drop(over))
+    }
+
+    /// The alarms whose fact is true in this step.
+    fn facts(&self) -> AlarmSet {
+        let measured = &self.measurement;
+        let flags = &self.flags;
         let (charge_locked, discharge_locked) = self.retries.locked(self.retry_limit());
         let both_open = !self.command.charge.is_closed() && !self.command.discharge.is_closed();
-        FactSet::EMPTY
-            .with(Fact::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS)
-            .with(Fact::PrechargeFailed, self.precharge.failed())
-            .with(Fact::TerminalMismatch, both_open && self.terminal_mismatch())
-            .with(Fact::LimitsCorrupt, self.flags.limits_corrupt)
-            .with(Fact::StepLate, self.flags.untimely && !self.flags.time_went_back)
-            .with(Fact::TimeWentBack, self.flags.time_went_back)
-            .with(Fact::EmergencyStop, self.flags.emergency)
-            .with(Fact::ChargeLockedOut, charge_locked)
-            .with(Fact::DischargeLockedOut, discharge_locked)
-            .with(Fact::HeaterIneffective, self.heating.ineffective())
-            .with(Fact::OutputFailed, self.flags.output_failed)
+        let sensors = self.config.profile() != Profile::Manual;
+        let mut facts = AlarmSet::EMPTY;
+        let mut add = |alarm: Alarm, is_true: bool| {
+            if is_true {
+                facts = facts.with(alarm);
+            }
+        };
+        add(Alarm::ShortCircuit, measured.inputs.short_circuit);
+        add(Alarm::CellCountMismatch, measured.scanned && measured.count != self.config.cell_count());
+        add(Alarm::BatterySensorFault, sensors && measured.temperatures.faulty_battery_sensor().is_some());
+        add(Alarm::MosSensorFault, sensors && measured.temperatures.mos_faulty());
+        add(Alarm::OpenWire, measured.scanned && measured.open_wires.confirmed());
+        add(Alarm::SelfTestFailed, measured.inputs.self_test_failed);
+        add(Alarm::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS);
+        add(Alarm::PrechargeFailed, self.precharge.failed());
+        add(Alarm::TerminalMismatch, both_open && self.terminal_mismatch());
+        add(Alarm::LimitsCorrupt, flags.has(Flags::LIMITS_CORRUPT));
+        add(Alarm::StepLate, flags.has(Flags::UNTIMELY) && !flags.has(Flags::TIME_WENT_BACK));
+        add(Alarm::TimeWentBack, flags.has(Flags::TIME_WENT_BACK));
+        add(Alarm::EmergencyStop, flags.has(Flags::EMERGENCY));
+        add(Alarm::ChargeLockedOut, charge_locked);
+        add(Alarm::DischargeLockedOut, discharge_locked);
+        add(Alarm::HeaterIneffective, self.heating.ineffective());
+        add(Alarm::OutputFailed, flags.has(Flags::OUTPUT_FAILED));
+        facts
     }
 
     fn circumstances(&self) -> Circumstances<'_, N> {
         Circumstances {
             measurement: &self.measurement,
-            wires: &self.wires,
             config: &self.config,
             previous: &self.command,
             may_shut_down: self.may_shut_down(),
             facts: self.facts(),
+            worst_wire: self.wires.worst(),
+            battery: self.measurement.temperatures.battery(),
         }
     }
 
@@ -290,7 +348,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.lifecycle.awake_long_enough() && !self.charger_present()
     }
     fn charger_present(&self) -> bool {
-        self.measurement.charger_present(&self.config, self.command.charge.is_closed())
+        self.measurement.charger_present(self.command.charge.is_closed())
     }
     /// X19: the terminal forbids closing.
     fn terminal_mismatch(&self) -> bool {
@@ -298,7 +356,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if limit == Voltage::ZERO {
             return false;
         }
-        let Some(over) = self.measurement.terminal_over_stack(&self.config) else {
+        let Some(over) = self.measurement.terminal_over_stack() else {
             return false;
         };
         let ceiling = self
@@ -315,17 +373,44 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     fn protect(&mut self, elapsed: u32) -> Edges {
-        self.flags.limits_corrupt |= self.guard.step(&self.config);
+        if self.guard.step(&self.config) {
+            self.flags.insert(Flags::LIMITS_CORRUPT);
+        }
+        let edges = if self.is_clear() { Edges::default() } else { self.look_at_rows(elapsed) };
+        self.flags.remove(Flags::OUTPUT_FAILED);
+        edges
+    }
+
+    /// Nothing is pending or active, and every quantity lies where no row is violated.
+    fn is_clear(&self) -> bool {
+        let measured = &self.measurement;
+        let channels = &measured.channels;
+        let both_closed = self.command.charge.is_closed() && self.command.discharge.is_closed();
+        measured.outside.nothing()
+            && self.protection.at_rest()
+            && !channels.overdue(Channel::Cells)
+            && !channels.overdue(Channel::Current)
+            && !channels.overdue(Channel::Temperatures)
+            && !measured.stack_lost()
+            && (both_closed || self.window.holds_against_diode(measured.milliamps))
+            && self.nothing_remarkable()
+    }
+
+    #[inline(never)]
+    fn look_at_rows(&mut self, elapsed: u32) -> Edges {
+        self.measurement.complete_extremes(&self.config);
         let seen = Circumstances {
             measurement: &self.measurement,
-            wires: &self.wires,
             config: &self.config,
             previous: &self.command,
             may_shut_down: self.may_shut_down(),
             facts: self.facts(),
+            worst_wire: self.wires.worst(),
+            battery: self.measurement.temperatures.battery(),
         };
-        let mut edges = self.protection.step(elapsed, &seen);
-        if self.flags.changed {
+        let suspects = self.window.suspects(&seen);
+        let mut edges = self.protection.step(elapsed, suspects, &seen);
+        if self.flags.has(Flags::CHANGED) {
             // A request or a change clears no alarm in its own step (N07).
             self.protection.keep(edges.cleared);
             edges.cleared = AlarmSet::EMPTY;
@@ -334,15 +419,15 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if !self.protection.active().contains(Alarm::WrongChemistry) {
             self.retries.trips(edges.raised);
         }
-        self.flags.output_failed = false;
         edges
     }
 
     fn report_alarms(&mut self, now: Instant, edges: Edges) {
         let restored = core::mem::take(&mut self.restored).common(self.protection.active());
         for alarm in edges.raised.and(restored).iter() {
-            let seen = self.circumstances().observe_with_cell(Row::of(alarm).signal);
-            self.events.push(now, EventKind::Raised { alarm, index: seen.index, value: seen.value });
+            let seen = self.circumstances();
+            let (index, value) = (seen.place(alarm), seen.observe(alarm).value);
+            self.events.push(now, EventKind::Raised { alarm, index, value });
         }
         for alarm in edges.cleared.iter() {
             self.events.push(now, EventKind::Cleared { alarm });
@@ -350,8 +435,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     fn estimate(&mut self, now: Instant, elapsed: u32, edges: Edges) {
-        let interval = self.measurement.count_current(&self.config);
-        let complete = self.measurement.cells.fresh() && self.measurement.suspect == 0;
+        self.measurement.complete_extremes(&self.config);
+        let interval = self.measurement.count_current();
+        let complete = self.measurement.channels.fresh(Channel::Cells) && self.measurement.suspect == 0;
         let range = self.measurement.temperatures.battery();
         let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
         let cells = complete.then(|| self.measurement.scan(&self.config));
@@ -376,22 +462,23 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Moves the lifecycle on.
     fn live(&mut self, now: Instant, elapsed: u32) {
         let inputs = &self.measurement.inputs;
-        let lifted = self.measurement.terminal_over_stack(&self.config).is_some_and(|over| over > WAKE_VOLTAGE);
+        let lifted = self.measurement.terminal_over_stack().is_some_and(|over| over > WAKE_VOLTAGE);
         let signs = Signs {
             elapsed,
             complete: self.all_usable() && self.chemistry_settled(),
-            shut_down: self.flags.shutdown_requested || self.protection.inhibits(Inhibit::POWER, &self.config),
+            shut_down: self.flags.has(Flags::SHUTDOWN_REQUESTED)
+                || self.protection.inhibits(Inhibit::POWER, &self.config),
             wake: lifted || inputs.activation || inputs.reverse_wake || inputs.charger == Some(true),
         };
         match self.lifecycle.step(&signs) {
             Some(Change::Started) => self.events.push(now, EventKind::Started),
             Some(Change::ShuttingDown) => self.events.push(now, EventKind::ShuttingDown),
             Some(Change::Anew) => {
-                if self.flags.shutdown_requested {
+                if self.flags.has(Flags::SHUTDOWN_REQUESTED) {
                     // A commanded shutdown and wake clears the trip counts (D10).
                     self.retries = Retries::new();
                 }
-                self.flags.shutdown_requested = false;
+                self.flags.remove(Flags::SHUTDOWN_REQUESTED);
                 self.protection.clear(AlarmSet::EMPTY.with(Alarm::AutoShutdown));
                 self.start_anew();
                 self.beep = Beep::Awake;
@@ -403,7 +490,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Everything open until the next complete valid sample (D32).
     fn start_anew(&mut self) {
         self.lifecycle.restart();
-        self.flags.restarted = true;
+        self.flags.insert(Flags::RESTARTED);
         self.measurement = Measurement::for_start(&self.config);
         self.wires = WireEstimator::new();
         self.chemistry = ChemistryWatch::default();
@@ -414,13 +501,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// Every required channel has a newest reading that is good and not stale.
     fn all_usable(&self) -> bool {
-        let lost = lost_time(&self.config);
-        let measured = &self.measurement;
-        measured.cells.usable(lost)
-            && measured.suspect == 0
-            && measured.count == self.config.cell_count()
-            && measured.current.usable(lost)
-            && measured.temperatures.all_usable(&self.config)
+        self.measurement.all_usable(&self.config)
     }
     fn chemistry_settled(&self) -> bool {
         self.chemistry.implausible == 0 || self.chemistry.scans >= CHEMISTRY_SCANS
@@ -444,7 +525,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
         let charger = self.charger_present();
         let load = self.measurement.inputs.load == Some(true);
-        let usable = self.measurement.current.usable(lost_time(&self.config));
+        let usable = self.measurement.channels.usable(Channel::Current);
         let current = self.measurement.milliamps;
         let conduct = Conduct {
             elapsed,
@@ -460,7 +541,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// The result of applying the last command; a failed write is an input to the next step.
     pub fn output_result(&mut self, result: Result<(), ErrorKind>) {
-        self.flags.output_failed = result.is_err();
+        self.flags.set(Flags::OUTPUT_FAILED, result.is_err());
     }
     /// When the next step must come at the latest: two sample periods after the last one. A driver that has no sample by
     /// then steps with [`Input::Lost`].
@@ -473,11 +554,13 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// watchdog be fed.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        !self.flags.untimely && !self.flags.limits_corrupt && !self.measurement.inputs.self_test_failed
+        !self.flags.has(Flags::UNTIMELY)
+            && !self.flags.has(Flags::LIMITS_CORRUPT)
+            && !self.measurement.inputs.self_test_failed
     }
     /// Tells whether a wireless link is connected, for its LED (I04).
     pub fn set_link_connected(&mut self, connected: bool) {
-        self.flags.link_connected = connected;
+        self.flags.set(Flags::LINK_CONNECTED, connected);
     }
     /// The oldest event that was not fetched yet.
     pub fn poll_event(&mut self) -> Option<Event> {

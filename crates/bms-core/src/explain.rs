@@ -139,26 +139,26 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     #[must_use]
     pub fn alarm_reason(&self, alarm: Alarm) -> AlarmReason {
         let row = Row::of(alarm);
-        let (seen, timer) = self.look(alarm);
-        let (unit, part) = kind(row.signal);
-        let limit = row.limit(self.config());
-        let threshold = limit.as_ref().map_or(0, |limit| limit.trip);
-        let clears = match limit.map(|limit| (limit.release, limit.side)) {
-            Some((Release::Level(recovery), Side::Above | Side::Reaching)) => Clears::Below(recovery),
-            Some((Release::Level(recovery), Side::Below | Side::FallingTo)) => Clears::Above(recovery),
-            Some((Release::Held(time), _)) => Clears::GoodFor(ms(time)),
-            Some((Release::After(time), _)) => Clears::In(ms(time.saturating_sub(timer))),
-            Some((Release::Never, _)) => Clears::Request,
-            None => Clears::GoodFor(Duration::ZERO),
+        let (seen, index, timer) = self.look(alarm);
+        let (unit, part) = kind(alarm);
+        let trip = row.trip(self.config());
+        let clears = match (row.release(self.config()), row.side) {
+            // Switched off meanwhile.
+            _ if trip.is_none() => Clears::GoodFor(Duration::ZERO),
+            (Release::Level(recovery), Side::Above | Side::Reaching) => Clears::Below(recovery),
+            (Release::Level(recovery), Side::Below | Side::FallingTo) => Clears::Above(recovery),
+            (Release::Held(time), _) => Clears::GoodFor(ms(time)),
+            (Release::After(time), _) => Clears::In(ms(time.saturating_sub(timer))),
+            (Release::Never, _) => Clears::Request,
         };
         let since = if row.is_held() { ms(timer.saturating_sub(1)) } else { ms(timer) };
-        let known = unit != Unit::Flag && seen.complete;
+        let known = unit != Unit::Flag && seen.trust.complete;
         AlarmReason {
             alarm,
-            index: seen.index,
+            index,
             part,
             value: known.then_some(seen.value),
-            threshold,
+            threshold: trip.unwrap_or(0),
             unit,
             since,
             clears,
@@ -166,9 +166,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 }
 
-/// Unit and index of a signal.
-fn kind(signal: Signal) -> (Unit, Part) {
-    match signal {
+/// Unit and place of what an alarm watches.
+fn kind(alarm: Alarm) -> (Unit, Part) {
+    match Row::of(alarm).signal {
         Signal::LowestCell
         | Signal::HighestCell
         | Signal::ShutdownCell
@@ -188,9 +188,11 @@ fn kind(signal: Signal) -> (Unit, Part) {
             (Unit::Milliseconds, Part::None)
         }
         Signal::WorstWire => (Unit::Microohms, Part::Wire),
-        Signal::Fact(crate::protection::Fact::OpenWire) => (Unit::Flag, Part::Wire),
-        Signal::Fact(crate::protection::Fact::BatterySensorFaulty) => (Unit::Flag, Part::Sensor),
-        Signal::Fact(_) => (Unit::Flag, Part::None),
+        Signal::OpenWire => (Unit::Flag, Part::Wire),
+        Signal::Sensor if matches!(alarm, Alarm::BatterySensorFault) => (Unit::Flag, Part::Sensor),
+        Signal::Fact | Signal::Input | Signal::CellCount | Signal::Sensor | Signal::Terminal | Signal::Nothing => {
+            (Unit::Flag, Part::None)
+        }
     }
 }
 

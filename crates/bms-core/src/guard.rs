@@ -3,10 +3,10 @@
 
 use core::hint::black_box;
 
-use crate::config::{PARAMETER_COUNT, ParameterId, ValidConfig};
+use crate::config::{PARAMETER_COUNT, ValidConfig};
 
-/// Parameters that one step looks at.
-const PER_STEP: usize = 9;
+/// Parameters that one step looks at; the tenth step takes what is left, chemistry, model and board.
+const PER_STEP: usize = PARAMETER_COUNT / 10 + 1;
 const SEED: u32 = 0x811c_9dc5;
 const PRIME: u32 = 0x0100_0193;
 
@@ -15,45 +15,41 @@ const PRIME: u32 = 0x0100_0193;
 pub(crate) struct LimitGuard {
     expected: u32,
     running: u32,
-    position: usize,
+    /// Steps since the last comparison.
+    position: u8,
     corrupt: bool,
 }
 
 impl LimitGuard {
     pub(crate) const fn new(config: &ValidConfig) -> Self {
         let mut digest = SEED;
-        let mut rest: &[ParameterId] = &ParameterId::ALL;
-        while let [parameter, tail @ ..] = rest {
-            digest = mix(digest, config.get(*parameter));
+        let mut rest: &[i32] = config.values();
+        while let [value, tail @ ..] = rest {
+            digest = mix(digest, *value as u32);
             rest = tail;
         }
-        Self { expected: digest, running: SEED, position: 0, corrupt: false }
+        Self { expected: mix(digest, config.kind()), running: SEED, position: 0, corrupt: false }
     }
     /// Looks at the next few words; `true` for ever once they differ.
+    #[inline(never)]
     pub(crate) fn step(&mut self, config: &ValidConfig) -> bool {
         // The optimiser must not know that nobody wrote the configuration in between.
         let config = black_box(config);
-        for _ in 0..PER_STEP {
-            match config.word(self.position) {
-                Some(value) => {
-                    self.running = mix(self.running, value);
-                    self.position = self.position.saturating_add(1);
-                }
-                None => {
-                    self.corrupt |= self.running != black_box(self.expected);
-                    self.running = SEED;
-                    self.position = 0;
-                    break;
-                }
-            }
+        let (parts, rest) = config.values().as_chunks::<PER_STEP>();
+        if let Some(part) = parts.get(usize::from(self.position)) {
+            self.running = part.iter().fold(self.running, |digest, value| mix(digest, *value as u32));
+            self.position = self.position.wrapping_add(1);
+        } else {
+            let digest = rest.iter().fold(self.running, |digest, value| mix(digest, *value as u32));
+            self.corrupt |= mix(digest, config.kind()) != black_box(self.expected);
+            self.running = SEED;
+            self.position = 0;
         }
         self.corrupt
     }
 }
 
 /// One step of FNV-1a on words: a bijection for each word, so no single change goes unnoticed.
-const fn mix(digest: u32, value: i32) -> u32 {
-    (digest ^ value as u32).wrapping_mul(PRIME)
+const fn mix(digest: u32, word: u32) -> u32 {
+    (digest ^ word).wrapping_mul(PRIME)
 }
-
-const _: () = assert!(PARAMETER_COUNT / PER_STEP < 10);

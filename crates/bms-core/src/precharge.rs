@@ -71,6 +71,10 @@ impl Precharge {
             }
         }
     }
+    /// No try failed so far.
+    pub(crate) const fn untried(&self) -> bool {
+        self.tries == 0
+    }
     /// All tries were in vain.
     pub(crate) const fn failed(&self) -> bool {
         self.tries >= TRIES

@@ -404,7 +404,10 @@ fn stack_agrees(oracle: &Oracle, step: &Step) -> Option<(Time, bool)> {
 fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let get = |parameter| oracle.get(parameter);
     // X03
+    // A stack voltage that was there and is lost is no better than one that differs.
+    let lost = oracle.stack.last.is_some() && oracle.stack.age(oracle.now) >= oracle.stale();
     let seen = match stack_agrees(oracle, step) {
+        _ if lost => Seen::Violating(oracle.now),
         Some((at, false)) => Seen::Violating(at),
         Some((at, true)) => Seen::Recovered(at),
         None => Seen::Nothing,

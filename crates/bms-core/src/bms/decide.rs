@@ -1,13 +1,13 @@
 //! Arbitration: alarms, switches of the user, measurements → the absolute command.
 
-use super::Bms;
+use super::{Bms, Flags};
 use crate::balancing::{Plan, Rules, Situation, Strategy};
 use crate::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode, Switch};
 use crate::config::{ParameterId as P, Topology};
 use crate::estimation::Estimator;
 use crate::heating::Conditions;
 use crate::lifecycle::State;
-use crate::measurement::lost_time;
+use crate::measurement::Channel;
 use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
 use crate::time::{Instant, ms};
 use crate::units::Current;
@@ -46,14 +46,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let charge_side = Side {
             what: Inhibit::CHARGE,
             wanted: self.switches.charge,
-            closed_before: self.command.charge.is_closed() && !self.flags.restarted,
+            closed_before: self.command.charge.is_closed() && !self.flags.has(Flags::RESTARTED),
             bypassable: CHARGE_ONLY,
             through_diode: Current::ZERO.minus(current),
         };
         let discharge_side = Side {
             what: Inhibit::DISCHARGE,
             wanted: self.switches.discharge,
-            closed_before: self.command.discharge.is_closed() && !self.flags.restarted,
+            closed_before: self.command.discharge.is_closed() && !self.flags.has(Flags::RESTARTED),
             bypassable: DISCHARGE_ONLY,
             through_diode: current,
         };
@@ -92,7 +92,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     fn link_led(&self) -> LinkLed {
-        if self.flags.link_connected { LinkLed::Steady } else { LinkLed::Flashing }
+        if self.flags.has(Flags::LINK_CONNECTED) { LinkLed::Steady } else { LinkLed::Flashing }
     }
 
     fn take_beep(&mut self) -> Beep {
@@ -102,7 +102,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Whether anything may close in this step: it brought a complete scan of the cells, lacks no required reading, and
     /// follows no request or change (N07).
     fn closable(&self) -> bool {
-        self.measurement.cells.fresh() && self.all_usable() && !self.flags.changed
+        self.measurement.channels.fresh(Channel::Cells) && self.all_usable() && !self.flags.has(Flags::CHANGED)
     }
 
     /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no
@@ -126,7 +126,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let limit = self.config.current(P::DiodeBypassCurrent);
         let pending = self.protection.pending().common(inhibiting(side.what, &self.config));
         let one_direction = active.and(pending).minus(side.bypassable).is_empty();
-        let usable = self.measurement.current.usable(lost_time(&self.config));
+        let usable = self.measurement.channels.usable(Channel::Current);
         limit > Current::ZERO
             && self.config.board().topology == Topology::BackToBack
             && one_direction
@@ -141,9 +141,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if !self.config.board().precharge || side.closed_before {
             return (closes, Expiring::Off);
         }
-        let lost = lost_time(&self.config);
         let measured = &self.measurement;
-        let voltages = (measured.terminal.usable(lost) && measured.stack.usable(lost))
+        let voltages = (measured.channels.usable(Channel::Terminal) && measured.channels.usable(Channel::Stack))
             .then_some((measured.terminal_voltage, measured.stack_voltage));
         // While the precharge fails, its own alarm keeps `closes` false; wanting it on would never end the alarm.
         let (output, ready) = self.precharge.step(now, closes, voltages);
@@ -156,17 +155,17 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             return Expiring::Off;
         }
         let measured = &self.measurement;
-        let lost = lost_time(&self.config);
+        let lost = measured.channels.lost(Channel::Cells);
         let range = measured.temperatures.battery();
         let charger = self.charger_present();
-        let above_recovery = measured.cells.usable(lost)
+        let above_recovery = measured.channels.usable(Channel::Cells)
             && measured.suspect == 0
             && measured.extremes.lowest() > self.config.voltage(P::CellUndervoltageRecovery);
         let conditions = Conditions {
             cold: self.protection.active().contains(Alarm::ChargeUndertemperature),
             allowed: !self.protection.inhibits(Inhibit::HEATER, &self.config)
                 && range.complete
-                && measured.temperatures.all_usable(&self.config),
+                && measured.temperatures_usable(),
             fed: (charger || !self.config.flag(P::HeaterNeedsCharger))
                 && (above_recovery || !self.config.flag(P::HeaterFromBattery)),
             coldest: range.coldest,
@@ -198,7 +197,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             return Plan::Idle;
         }
         let config = &self.config;
-        let quiet = self.measurement.cells.fresh() && was_idle && self.is_quiet();
+        let quiet = self.measurement.channels.fresh(Channel::Cells) && was_idle && self.is_quiet();
         let scan = self.measurement.scan(config);
         let rules = Rules {
             trigger: config.voltage(P::BalanceTrigger),
@@ -238,13 +237,13 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.switches.balance
             && self.capabilities.maximum_current > Current::ZERO
             && self.all_usable()
-            && measured.temperatures.battery().complete
+            && measured.temperatures.battery_complete()
             && !self.protection.inhibits(Inhibit::BALANCE, config)
             && !self.protection.threatens(Inhibit::BALANCE, config)
             && (limit == Current::ZERO || measured.milliamps.magnitude() <= limit)
             // A raw violation stops the transfer while its delay keeps running (D04).
             && self.protection.pending().common(raw).is_empty()
-            && (!was_idle || !self.flags.changed)
+            && (!was_idle || !self.flags.has(Flags::CHANGED))
     }
 
     /// Quiet by the balancer's own word, or because it has been off for long enough (D04).
@@ -253,7 +252,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if measured.feedback_fresh {
             return measured.feedback.quiet;
         }
-        let off_when_measured = self.idle_time.saturating_sub(measured.cells.age());
+        let off_when_measured = self.idle_time.saturating_sub(measured.channels.age(Channel::Cells));
         off_when_measured >= self.capabilities.settle_time.as_millis()
     }
 

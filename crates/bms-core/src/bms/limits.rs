@@ -6,7 +6,7 @@ use crate::command::Limits;
 use crate::config::{Chemistry, ParameterId as P, Topology};
 use crate::estimation::{Estimator, Source, StateOfPower, c_rate};
 use crate::limits::{OPEN, driven, fall};
-use crate::measurement::Reading;
+use crate::measurement::{Channel, Reading};
 use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
 use crate::units::{Current, Resistance, Temperature, Voltage, deg_c};
 
@@ -71,7 +71,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if !self.config.flag(P::LimitTaper) {
             return (OPEN, OPEN);
         }
-        let known = self.all_usable() && self.measurement.cells.fresh();
+        let known = self.all_usable() && self.measurement.channels.fresh(Channel::Cells);
         let targets = known.then(|| self.taper_targets());
         (
             self.tapers.charge.follow(elapsed, targets.map(|targets| targets.0)),

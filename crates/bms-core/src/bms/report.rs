@@ -1,10 +1,10 @@
 //! What the core tells of itself: status, snapshot, reasons.
 
-use super::Bms;
+use super::{Bms, Flags};
 use crate::balancing::Strategy;
 use crate::estimation::Estimator;
-use crate::measurement::{BATTERY_SENSORS, Reading, lost_time};
-use crate::protection::{Alarm, AlarmSet, Observation, Retries, Row, wire_limit};
+use crate::measurement::{BATTERY_SENSORS, Channel, Channels, Reading};
+use crate::protection::{Alarm, AlarmSet, Observation, Retries, wire_limit};
 use crate::snapshot::Snapshot;
 use crate::status::{Status, Wires};
 use crate::time::ms;
@@ -17,12 +17,15 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         // A commanded shutdown and wake clears lock-outs (D10).
         const LOCKED: AlarmSet = AlarmSet::of(&[Alarm::ChargeLockedOut, Alarm::DischargeLockedOut]);
         let mut active = self.protection.active();
-        if self.flags.emergency {
+        if self.flags.has(Flags::EMERGENCY) {
             // Also one that was asked for since the last step (X21).
             active = active.with(Alarm::EmergencyStop);
         }
-        let (alarms, retries) =
-            if self.flags.shutdown_requested { (active.minus(LOCKED), Retries::new()) } else { (active, self.retries) };
+        let (alarms, retries) = if self.flags.has(Flags::SHUTDOWN_REQUESTED) {
+            (active.minus(LOCKED), Retries::new())
+        } else {
+            (active, self.retries)
+        };
         Snapshot {
             alarms,
             retries,
@@ -41,19 +44,21 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     pub fn status(&self) -> Status<'_> {
         let config = &self.config;
         let measured = &self.measurement;
-        let lost = lost_time(config);
+        let channels = &measured.channels;
         let extremes = &measured.extremes;
-        let cells_usable = measured.cells.usable(lost) && measured.suspect == 0;
-        let of_cells = |value: Voltage| reading(&measured.cells, lost, cells_usable, value);
+        let cells_usable = channels.usable(Channel::Cells) && measured.suspect == 0;
+        let of_cells = |value: Voltage| reading(channels, Channel::Cells, cells_usable, value);
         let pack_voltage = of_cells(extremes.sum());
-        let current = reading(&measured.current, lost, measured.current.usable(lost), measured.milliamps);
+        let current = reading(channels, Channel::Current, channels.usable(Channel::Current), measured.milliamps);
         let power = match (pack_voltage.valid(), current.valid()) {
             (Some(voltage), Some(current)) => Reading::Valid(voltage.power(current.magnitude())),
             _ => Reading::Invalid,
         };
+        let age = channels.age(Channel::Temperatures);
+        let lost = channels.lost(Channel::Temperatures);
         let mut battery_temperatures = [Reading::NotMeasured; BATTERY_SENSORS];
         for (index, slot) in battery_temperatures.iter_mut().enumerate() {
-            *slot = measured.temperatures.reading(index, config);
+            *slot = measured.temperatures.reading(index, age, lost);
         }
         let (milliohms, top) = self.wires.view(config.cell_count());
         Status {
@@ -63,7 +68,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             discharge: self.command.discharge,
             switches: self.switches,
             pack_voltage,
-            stack_voltage: reading(&measured.stack, lost, measured.stack.usable(lost), measured.stack_voltage),
+            stack_voltage: reading(channels, Channel::Stack, channels.usable(Channel::Stack), measured.stack_voltage),
             current,
             power,
             capacity: self.estimator.capacity(),
@@ -81,7 +86,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             cell_spread: of_cells(extremes.spread()),
             balance_current: measured.feedback.balance_current,
             balance: self.command.balance,
-            mos_temperature: measured.temperatures.reading(BATTERY_SENSORS, config),
+            mos_temperature: measured.temperatures.reading(BATTERY_SENSORS, age, lost),
             battery_temperatures,
             cells: measured.displayed(config),
             highest_cell: measured.scan(config).highest().map(|(index, _)| index),
@@ -93,9 +98,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         }
     }
 
-    /// One look at what an alarm watches, with its timer.
-    pub(crate) fn look(&self, alarm: Alarm) -> (Observation, u32) {
-        (self.circumstances().observe_with_cell(Row::of(alarm).signal), self.protection.timer(alarm))
+    /// One look at what an alarm watches, where, and its timer.
+    pub(crate) fn look(&self, alarm: Alarm) -> (Observation, Option<u8>, u32) {
+        let seen = self.circumstances();
+        (seen.observe(alarm), seen.place(alarm), self.protection.timer(alarm))
     }
 
     /// Why each open switch is open; see [`explain`](crate::explain).
@@ -104,14 +110,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 }
 
-fn reading<Q>(channel: &crate::measurement::Channel, lost: u32, usable: bool, value: Q) -> Reading<Q> {
+fn reading<Q>(channels: &Channels, channel: Channel, usable: bool, value: Q) -> Reading<Q> {
     if usable {
         Reading::Valid(value)
-    } else if channel.valid_now() && channel.age() >= lost {
-        Reading::Stale { age: ms(channel.age()) }
-    } else if channel.never() {
-        Reading::NotMeasured
-    } else {
+    } else if channels.good(channel) && channels.overdue(channel) {
+        Reading::Stale { age: ms(channels.age(channel)) }
+    } else if channels.known(channel) {
         Reading::Invalid
+    } else {
+        Reading::NotMeasured
     }
 }

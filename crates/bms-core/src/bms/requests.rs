@@ -2,14 +2,14 @@
 
 use core::fmt;
 
-use super::Bms;
+use super::{Bms, Flags};
 use crate::balancing::Strategy;
 use crate::command::Beep;
 use crate::config::{Config, PARAMETERS, ParameterId, Scope, ValidConfig, Violation, Violations};
 use crate::estimation::Estimator;
 use crate::event::EventKind;
-use crate::measurement::{Calibration, CalibrationError, calibration, lost_time};
-use crate::protection::{Alarm, AlarmSet};
+use crate::measurement::{Calibration, CalibrationError, Channel, calibration};
+use crate::protection::{Alarm, AlarmSet, Window};
 use crate::snapshot::PERMANENT;
 use crate::units::{Current, Voltage, ma};
 
@@ -104,9 +104,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 self.heating.forgive();
             }
             Request::ClearPermanent => self.clear_permanent()?,
-            Request::EmergencyStop => self.flags.emergency = true,
-            Request::ResetEmergencyStop => self.flags.emergency = false,
-            Request::Shutdown => self.flags.shutdown_requested = true,
+            Request::EmergencyStop => self.flags.insert(Flags::EMERGENCY),
+            Request::ResetEmergencyStop => self.flags.remove(Flags::EMERGENCY),
+            Request::Shutdown => self.flags.insert(Flags::SHUTDOWN_REQUESTED),
             Request::CalibrateVoltage(truth) => {
                 let config = self.calibrated_voltage(truth).map_err(Refusal::Calibration)?;
                 self.adopt_checked(config)?;
@@ -117,14 +117,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             }
             Request::RestoreFactorySettings => self.adopt_checked(self.config.to_config().with_factory_settings())?,
         }
-        self.flags.changed = true;
+        self.flags.insert(Flags::CHANGED);
         Ok(())
     }
 
     fn clear_permanent(&mut self) -> Result<(), Refusal> {
         const STUCK: AlarmSet = AlarmSet::of(&[Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck]);
-        let at_rest = self.measurement.current.usable(lost_time(&self.config))
-            && self.measurement.milliamps.magnitude() < REST_CURRENT;
+        let at_rest =
+            self.measurement.channels.usable(Channel::Current) && self.measurement.milliamps.magnitude() < REST_CURRENT;
         if !self.protection.active().common(STUCK).is_empty() && !at_rest {
             return Err(Refusal::CurrentFlows);
         }
@@ -133,9 +133,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     fn calibrated_voltage(&self, truth: Voltage) -> Result<Config, CalibrationError> {
-        let lost = lost_time(&self.config);
         let measured = &self.measurement;
-        if !measured.cells.usable(lost) || measured.suspect != 0 || !measured.current.usable(lost) {
+        let usable = |channel: Channel| measured.channels.usable(channel);
+        if !usable(Channel::Cells) || measured.suspect != 0 || !usable(Channel::Current) {
             return Err(CalibrationError::NoMeasurement);
         }
         let open = !self.command.charge.is_closed() && !self.command.discharge.is_closed();
@@ -148,7 +148,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     fn calibrated_current(&self, truth: Current) -> Result<Config, CalibrationError> {
-        if !self.measurement.current.usable(lost_time(&self.config)) {
+        if !self.measurement.channels.usable(Channel::Current) {
             return Err(CalibrationError::NoMeasurement);
         }
         let present = self.config.get(ParameterId::CurrentGain);
@@ -207,7 +207,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let other_capacity = config.capacity() != self.config.capacity();
         self.config = config;
         self.calibration = Calibration::of(&self.config);
-        self.protection.reconfigured(&self.config);
+        self.window = Window::of(&self.config);
+        self.measurement.channels.reconfigured(&self.config);
         self.guard = crate::guard::LimitGuard::new(&self.config);
         if other_capacity {
             self.estimator.set_capacity(self.config.capacity());
@@ -217,7 +218,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             self.start_anew();
         }
         self.beep = Beep::Accepted;
-        self.flags.changed = true;
+        self.flags.insert(Flags::CHANGED);
         Ok(())
     }
 }

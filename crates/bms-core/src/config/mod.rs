@@ -371,15 +371,49 @@ impl ValidConfig {
     pub const fn get(&self, parameter: ParameterId) -> i32 {
         self.0.get(parameter)
     }
-    /// The stored word at a position, for loops over all of them; `None` beyond the last.
-    pub(crate) fn word(&self, position: usize) -> Option<i32> {
-        self.0.values.get(position).copied()
+    /// The stored values, for loops over all of them.
+    pub(crate) const fn values(&self) -> &[i32; PARAMETER_COUNT] {
+        &self.0.values
+    }
+    /// Chemistry, profile, model and board in one word: whatever of them changes, changes it.
+    pub(crate) const fn kind(&self) -> u32 {
+        let board = &self.0.board;
+        let model = match self.0.model {
+            Some(model) => (model as u32).wrapping_add(1),
+            None => 0,
+        };
+        let mut kind = model << 2 | self.0.chemistry as u32;
+        kind = kind << 2 | board.topology as u32;
+        let mut rest: &[SensorPolicy] = &board.sensors;
+        while let [sensor, tail @ ..] = rest {
+            kind = kind << 2 | *sensor as u32;
+            rest = tail;
+        }
+        let flags = [
+            matches!(self.0.profile, Profile::Manual),
+            board.stack_voltage,
+            board.terminal_voltage,
+            board.precharge,
+            board.last_resort,
+            board.hardware_short_circuit,
+        ];
+        let mut rest: &[bool] = &flags;
+        while let [flag, tail @ ..] = rest {
+            kind = kind << 1 | *flag as u32;
+            rest = tail;
+        }
+        kind
     }
     /// Memory that decays.
     #[cfg(test)]
     #[allow(clippy::indexing_slicing, reason = "a test")]
     pub(crate) fn flip(&mut self, position: usize, bit: u32) {
         self.0.values[position] ^= 1_i32.wrapping_shl(bit);
+    }
+    /// The same, of what is not a parameter.
+    #[cfg(test)]
+    pub(crate) fn replace(&mut self, change: impl FnOnce(&mut Chemistry, &mut Option<Model>, &mut BoardDefinition)) {
+        change(&mut self.0.chemistry, &mut self.0.model, &mut self.0.board);
     }
     /// A parameter that is a voltage.
     #[must_use]

@@ -50,7 +50,7 @@ impl Calibration {
         }
         for value in tenths {
             let raw = i32::from(*value);
-            let corrected = raw.saturating_add(raw.saturating_mul(gain).saturating_add(1 << 19) >> 20);
+            let corrected = raw.wrapping_add(raw.wrapping_mul(gain).wrapping_add(1 << 19) >> 20);
             *value = u16::try_from(corrected.max(0)).unwrap_or(u16::MAX);
         }
     }

@@ -13,18 +13,19 @@ mod wires;
 
 pub(crate) use calibration::Calibration;
 pub use calibration::CalibrationError;
-pub(crate) use channel::Channel;
-pub(crate) use open_wire::OpenWires;
+pub(crate) use channel::{Channel, Channels};
+pub(crate) use open_wire::{NEAR_ZERO, OpenWires};
 pub use sample::{
     BATTERY_SENSORS, Cells, Feedback, Group, Input, Inputs, MAXIMUM_CELLS, Reading, Sample, Temperatures,
 };
 pub(crate) use sample::{bit, from_tenths};
 pub use scan::CellScan;
-pub(crate) use scan::Extremes;
-pub(crate) use temperatures::TemperatureBank;
+pub(crate) use scan::{Band, Extremes, Tenths};
+pub(crate) use temperatures::{BatteryRange, COLDEST_PLAUSIBLE, Gathered, TemperatureBank, WARMEST_PLAUSIBLE};
 pub(crate) use wires::WireEstimator;
 
 use crate::config::{ParameterId as P, ValidConfig};
+use crate::protection::Window;
 use crate::time::Instant;
 use crate::units::{Current, Voltage};
 
@@ -32,32 +33,52 @@ use crate::units::{Current, Voltage};
 #[derive(Clone, Debug)]
 pub(crate) struct Measurement<const N: usize> {
     /// Calibrated cell voltages in tenths of a millivolt.
-    pub tenths: [u16; N],
+    pub tenths: Tenths<N>,
     /// Cells whose newest reading is valid.
     pub valid: u32,
     /// Cells that an open wire makes meaningless.
     pub suspect: u32,
     /// How many cells the front end reports.
     pub count: u8,
-    /// Lowest, highest and sum of the usable cells of the newest scan.
+    /// Lowest, highest and sum of the usable cells of the newest scan; see [`Measurement::complete_extremes`].
     pub extremes: Extremes,
-    pub cells: Channel,
+    /// The newest scan lies within the window, so its lowest and highest cell were not needed yet.
+    extremes_due: bool,
+    pub channels: Channels,
     /// A scan of the cells, good or not, came in this step.
     pub scanned: bool,
-    pub current: Channel,
     pub milliamps: Current,
     /// Time since the current was last counted, for the coulomb counter.
     uncounted: u32,
+    /// Nothing was known of the current before this step.
+    first_current: bool,
     pub temperatures: TemperatureBank,
-    pub stack: Channel,
     pub stack_voltage: Voltage,
-    pub terminal: Channel,
     pub terminal_voltage: Voltage,
     pub feedback: Feedback,
     pub feedback_fresh: bool,
     pub inputs: Inputs,
     pub inputs_fresh: bool,
     pub open_wires: OpenWires,
+    /// What of this step lies outside the window in which nothing can trip.
+    pub outside: Outside,
+}
+
+/// The groups of this step that want a closer look: they lie outside the window, or are not complete.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outside {
+    pub cells: bool,
+    pub current: bool,
+    pub temperatures: bool,
+    pub stack: bool,
+}
+
+impl Outside {
+    const NOTHING: Self = Self { cells: false, current: false, temperatures: false, stack: false };
+
+    pub(crate) const fn nothing(self) -> bool {
+        !(self.cells | self.current | self.temperatures | self.stack)
+    }
 }
 
 /// The current of one step, as the coulomb counter needs it (N05).
@@ -75,20 +96,19 @@ impl<const N: usize> Measurement<N> {
     /// Nothing is known; required temperature sensors are expected.
     pub(crate) const fn for_start(config: &ValidConfig) -> Self {
         Self {
-            tenths: [0; N],
+            tenths: Tenths([0; N]),
             valid: 0,
             suspect: 0,
             count: 0,
             extremes: Extremes::NONE,
-            cells: Channel::new(),
+            extremes_due: false,
+            channels: Channels::new(config),
             scanned: false,
-            current: Channel::new(),
             milliamps: Current::ZERO,
             uncounted: 0,
+            first_current: false,
             temperatures: TemperatureBank::for_start(config),
-            stack: Channel::new(),
             stack_voltage: Voltage::ZERO,
-            terminal: Channel::new(),
             terminal_voltage: Voltage::ZERO,
             feedback: Feedback { balance_current: Current::ZERO, quiet: true, store_empty: true },
             feedback_fresh: false,
@@ -102,59 +122,51 @@ impl<const N: usize> Measurement<N> {
             },
             inputs_fresh: false,
             open_wires: OpenWires::new(),
+            outside: Outside::NOTHING,
         }
     }
 
     /// Takes in what a step was given. `elapsed` is the time since the previous step in ms.
-    pub(crate) fn take(
-        &mut self,
-        now: Instant,
-        elapsed: u32,
-        input: Input<'_, N>,
-        config: &ValidConfig,
-        calibration: &Calibration,
-    ) {
-        self.cells.advance(elapsed);
-        self.current.advance(elapsed);
-        self.stack.advance(elapsed);
-        self.terminal.advance(elapsed);
-        self.temperatures.advance(elapsed);
+    pub(crate) fn take(&mut self, now: Instant, elapsed: u32, input: Input<'_, N>, limits: &Limits<'_>) {
+        self.channels.advance(now, elapsed);
         self.uncounted = self.uncounted.saturating_add(elapsed);
         self.feedback_fresh = false;
         self.scanned = false;
         self.inputs_fresh = false;
+        self.temperatures.fresh = false;
+        self.outside = Outside::NOTHING;
         match input {
             Input::Tick => {}
-            Input::Lost(_) => {
-                self.cells.fail();
-                self.current.fail();
-                self.stack.fail();
-                self.terminal.fail();
-                self.temperatures.fail();
-            }
-            Input::Sample(sample) => self.take_sample(now, sample, config, calibration),
+            Input::Lost(_) => self.lose(),
+            Input::Sample(sample) => self.take_sample(sample, limits),
         }
     }
 
-    fn take_sample(&mut self, now: Instant, sample: &Sample<N>, config: &ValidConfig, calibration: &Calibration) {
-        let lost = lost_time(config);
-        match &sample.cells {
-            Group::NotMeasured => {}
-            Group::Failed => self.cells.fail(),
-            Group::Measured { at, value } => {
-                if let Some(age) = self.cells.newer(now, *at) {
-                    self.take_cells(age, value, config, calibration, lost);
-                }
-            }
+    #[cold]
+    #[inline(never)]
+    fn lose(&mut self) {
+        for channel in [Channel::Cells, Channel::Current, Channel::Stack, Channel::Terminal] {
+            self.channels.fail(channel);
         }
-        self.take_current(now, &sample.current, calibration, lost);
-        if let Some(voltage) = take_voltage(&mut self.stack, now, &sample.stack, lost) {
-            self.stack_voltage = voltage;
+        self.temperatures.fail();
+    }
+
+    fn take_sample(&mut self, sample: &Sample<N>, limits: &Limits<'_>) {
+        if let Some(value) = self.channels.arrival(Channel::Current, &sample.current) {
+            self.first_current = !self.channels.known(Channel::Current);
+            self.channels.measured(Channel::Current);
+            self.milliamps = limits.calibration.correct_current(*value);
+            self.outside.current = !limits.window.holds_current(self.milliamps);
         }
-        if let Some(voltage) = take_voltage(&mut self.terminal, now, &sample.terminal, lost) {
-            self.terminal_voltage = voltage;
+        if let Some(value) = self.channels.arrival(Channel::Stack, &sample.stack) {
+            self.channels.measured(Channel::Stack);
+            self.stack_voltage = *value;
         }
-        self.temperatures.take(now, &sample.temperatures, config);
+        if let Some(value) = self.channels.arrival(Channel::Terminal, &sample.terminal) {
+            self.channels.measured(Channel::Terminal);
+            self.terminal_voltage = *value;
+        }
+        self.take_temperatures(&sample.temperatures, limits);
         if let Group::Measured { value, .. } = &sample.feedback {
             self.feedback = *value;
             self.feedback_fresh = true;
@@ -163,65 +175,103 @@ impl<const N: usize> Measurement<N> {
             self.inputs = *value;
             self.inputs_fresh = true;
         }
-        if self.scanned {
-            self.extremes = Extremes::of(self.cells_of(config), self.valid);
-            // Without a cell near zero there is no open wire.
-            let near_zero = config.flag(P::OpenWireCheck) && u32::from(self.extremes.lowest) < open_wire::NEAR_ZERO;
-            self.suspect =
-                if near_zero { self.look_for_open_wires(config, lost) } else { self.open_wires.nothing_found() };
-            if self.suspect != 0 {
-                self.extremes = Extremes::of(self.cells_of(config), self.valid & !self.suspect);
-            }
+        if let Some(value) = self.channels.arrival(Channel::Cells, &sample.cells) {
+            self.take_cells(value, limits);
         }
     }
 
-    /// The cells that the pack has; none if it has more than there is room for.
-    fn cells_of(&self, config: &ValidConfig) -> &[u16] {
-        self.tenths.get(..usize::from(config.cell_count())).unwrap_or_default()
-    }
-
-    fn look_for_open_wires(&mut self, config: &ValidConfig, lost: u32) -> u32 {
-        let stack = self.stack.usable(lost).then_some(self.stack_voltage);
-        let scan = CellScan::new(&self.tenths, self.valid, config.cell_count(), self.extremes);
-        self.open_wires.update(&scan, stack, config.board().stack_voltage)
-    }
-
-    fn take_cells(&mut self, age: u32, value: &Cells<N>, config: &ValidConfig, calibration: &Calibration, lost: u32) {
+    /// A scan. Nearly always all cells lie within the window, and then only their sum is needed.
+    #[inline(never)]
+    fn take_cells(&mut self, value: &Cells<N>, limits: &Limits<'_>) {
         self.tenths = value.tenths;
         self.valid = value.valid;
         self.count = value.count;
         self.scanned = true;
-        calibration.correct_cells(&mut self.tenths);
-        let wanted = mask(config.cell_count());
-        let complete = self.valid & wanted == wanted && usize::from(config.cell_count()) <= N;
-        self.cells.measured(age, complete, lost);
+        self.suspect = 0;
+        limits.calibration.correct_cells(&mut self.tenths.0);
+        let count = limits.config.cell_count();
+        let wanted = mask(count);
+        if usize::from(count) <= N && self.valid & wanted == wanted {
+            self.channels.measured(Channel::Cells);
+            if let Some(sum) = limits.window.cells_now.sum_within(&self.tenths, count)
+                && self.count == count
+            {
+                self.open_wires.nothing_found();
+                self.extremes.sum = sum;
+                self.extremes.used = count;
+                self.extremes_due = true;
+                self.outside.stack = self.stack_differs(limits.config);
+                return;
+            }
+        } else {
+            self.channels.fail(Channel::Cells);
+        }
+        self.look_closer(limits.config);
     }
 
-    fn take_current(&mut self, now: Instant, group: &Group<Current>, calibration: &Calibration, lost: u32) {
-        match group {
-            Group::NotMeasured => {}
-            Group::Failed => self.current.fail(),
-            Group::Measured { at, value } => {
-                if let Some(age) = self.current.newer(now, *at) {
-                    self.milliamps = calibration.correct_current(*value);
-                    self.current.measured(age, true, lost);
-                }
-            }
+    /// A scan that lies outside the window, or lacks a cell.
+    #[inline(never)]
+    fn look_closer(&mut self, config: &ValidConfig) {
+        self.outside.cells = true;
+        self.extremes_due = false;
+        self.extremes = Extremes::of(self.cells_of(config.cell_count()), self.valid);
+        // Without a cell near zero there is no open wire.
+        let near_zero = config.flag(P::OpenWireCheck) && u32::from(self.extremes.lowest) < NEAR_ZERO;
+        if !near_zero {
+            self.open_wires.nothing_found();
+            return;
+        }
+        let stack = self.channels.usable(Channel::Stack).then_some(self.stack_voltage);
+        let scan = CellScan::new(&self.tenths.0, self.valid, config.cell_count(), self.extremes);
+        self.suspect = self.open_wires.update(&scan, stack, config.board().stack_voltage);
+        if self.suspect != 0 {
+            self.extremes = Extremes::of(self.cells_of(config.cell_count()), self.valid & !self.suspect);
         }
     }
 
+    /// Looks up the lowest and the highest of readings that were within the window. Needed before anything else than the
+    /// protection reads them.
+    pub(crate) fn complete_extremes(&mut self, config: &ValidConfig) {
+        self.temperatures.complete_range();
+        if self.extremes_due {
+            self.extremes_due = false;
+            self.extremes = Extremes::of(self.cells_of(config.cell_count()), self.valid);
+        }
+    }
+
+    fn take_temperatures(&mut self, group: &Group<Temperatures>, limits: &Limits<'_>) {
+        match self.channels.arrival(Channel::Temperatures, group) {
+            Some(value) => {
+                self.outside.temperatures = !self.temperatures.take(value, limits.window);
+                match self.temperatures.gather() {
+                    Gathered::AtOnce => self.channels.complete(Channel::Temperatures),
+                    Gathered::InTurns => self.channels.complete_round(),
+                    Gathered::Begun => self.channels.begin_round(),
+                    Gathered::GoingOn => {}
+                }
+            }
+            None if self.channels.failed(Channel::Temperatures) => self.temperatures.fail(),
+            None => {}
+        }
+    }
+
+    /// The cells that the pack has; none if it has more than there is room for.
+    fn cells_of(&self, count: u8) -> &[u16] {
+        self.tenths.0.get(..usize::from(count)).unwrap_or_default()
+    }
+
     /// What to count in this step: the new interval, or the gap.
-    pub(crate) fn count_current(&mut self, config: &ValidConfig) -> CurrentInterval {
+    pub(crate) fn count_current(&mut self) -> CurrentInterval {
         let mut interval = CurrentInterval { current: self.milliamps, known: 0, gap: 0 };
-        if self.current.failed() {
+        if self.channels.failed(Channel::Current) {
             interval.gap = self.uncounted;
             self.uncounted = 0;
-        } else if self.current.fresh() {
-            let age = self.current.age();
+        } else if self.channels.fresh(Channel::Current) {
+            let age = self.channels.age(Channel::Current);
             let length = self.uncounted.saturating_sub(age);
             self.uncounted = age;
             // The first sample ever, and one after a silence, do not tell about the time before them.
-            if self.current.streak() == 0 && length > 0 && !self.current.resumed() || length > lost_time(config) {
+            if self.first_current || length > self.channels.lost(Channel::Current) {
                 interval.gap = length;
             } else {
                 interval.known = length;
@@ -230,49 +280,74 @@ impl<const N: usize> Measurement<N> {
         interval
     }
 
+    /// Every required channel has a newest reading that is good and not stale.
+    pub(crate) fn all_usable(&self, config: &ValidConfig) -> bool {
+        self.channels.usable(Channel::Cells)
+            && self.suspect == 0
+            && self.count == config.cell_count()
+            && self.channels.usable(Channel::Current)
+            && self.temperatures_usable()
+    }
+    /// Whether every expected sensor delivers usable values.
+    pub(crate) fn temperatures_usable(&self) -> bool {
+        self.temperatures.all_valid() && !self.channels.overdue(Channel::Temperatures)
+    }
+
     /// The cells of the newest scan, as far as they may be used.
     pub(crate) fn scan(&self, config: &ValidConfig) -> CellScan<'_> {
-        CellScan::new(&self.tenths, self.valid & !self.suspect, config.cell_count(), self.extremes)
+        CellScan::new(&self.tenths.0, self.valid & !self.suspect, config.cell_count(), self.extremes)
     }
 
     /// The cells as a display shows them: suspect ones too, as they read; none once they are stale.
     pub(crate) fn displayed(&self, config: &ValidConfig) -> CellScan<'_> {
-        let valid = if self.cells.age() < lost_time(config) { self.valid } else { 0 };
-        CellScan::new(&self.tenths, valid, config.cell_count(), self.extremes)
+        let valid = if self.channels.overdue(Channel::Cells) { 0 } else { self.valid };
+        CellScan::new(&self.tenths.0, valid, config.cell_count(), self.extremes)
     }
 
-    /// Whether a quantity is "above the stack by how much", with both ends usable.
-    pub(crate) fn terminal_over_stack(&self, config: &ValidConfig) -> Option<Voltage> {
-        let lost = lost_time(config);
-        (self.terminal.usable(lost) && self.stack.usable(lost)).then(|| self.terminal_voltage.minus(self.stack_voltage))
+    /// How far the terminal stands above the stack, with both usable.
+    pub(crate) fn terminal_over_stack(&self) -> Option<Voltage> {
+        (self.channels.usable(Channel::Terminal) && self.channels.usable(Channel::Stack))
+            .then(|| self.terminal_voltage.minus(self.stack_voltage))
     }
 
-    /// Whether the stack voltage agrees with the sum of the cells: within n × 3 mV + 1 % (X03). `None` if either is not
-    /// usable in this step.
-    pub(crate) fn stack_difference(&self, config: &ValidConfig) -> Option<(Voltage, Voltage)> {
-        let complete = self.cells.valid_now() && self.suspect == 0;
-        if !(complete && self.stack.usable(lost_time(config))) {
+    /// By how much the stack voltage differs from the sum of the cells beyond the tolerance of n × 3 mV + 1 % (X03), in µV,
+    /// saturating. `None` if either is not usable.
+    pub(crate) fn stack_excess(&self, config: &ValidConfig) -> Option<i32> {
+        let complete = self.channels.good(Channel::Cells) && self.suspect == 0;
+        if !(complete && self.channels.usable(Channel::Stack)) {
             return None;
         }
-        let sum = self.extremes.sum();
-        Some((self.stack_voltage.minus(sum).magnitude(), self.stack_tolerance(config)))
+        let difference = self.stack_voltage.as_microvolts().abs_diff(self.extremes.sum().as_microvolts());
+        // A sum in tenths of a millivolt is one percent of it in microvolts: no division.
+        let tolerance = u32::from(config.cell_count()).wrapping_mul(3_000).wrapping_add(self.extremes.sum);
+        let excess = difference.wrapping_sub(tolerance) as i32;
+        // A difference above 2³¹ + tolerance only wraps where it is far beyond it.
+        Some(if difference > tolerance && excess < 0 { i32::MAX } else { excess })
     }
-
-    /// n × 3 mV + 1 % (X03). A sum in tenths of a millivolt is one percent of it in microvolts: no division.
-    fn stack_tolerance(&self, config: &ValidConfig) -> Voltage {
-        let percent = Voltage::from_microvolts(self.extremes.sum as i32);
-        Voltage::from_microvolts(i32::from(config.cell_count()).wrapping_mul(3_000)).plus(percent)
+    /// Whether the stack voltage was there and is lost: what it confirmed is not confirmed any more (X03).
+    pub(crate) fn stack_lost(&self) -> bool {
+        self.channels.known(Channel::Stack) && self.channels.overdue(Channel::Stack)
+    }
+    /// Whether they differ beyond it.
+    pub(crate) fn stack_differs(&self, config: &ValidConfig) -> bool {
+        self.stack_excess(config).is_some_and(|excess| excess > 0)
     }
 
     /// Whether a charger is present (D30): its input says so, or the terminal stands above the stack, or current flows in.
-    /// An input that sees none does not outweigh a current that flows.
-    pub(crate) fn charger_present(&self, config: &ValidConfig, charge_closed: bool) -> bool {
+    pub(crate) fn charger_present(&self, charge_closed: bool) -> bool {
+        // An input that sees none does not outweigh a current that flows.
         let announced = self.inputs.charger == Some(true);
-        let lost = lost_time(config);
-        let flowing = self.current.usable(lost) && self.milliamps > CHARGER_CURRENT;
-        let lifted = !charge_closed && self.terminal_over_stack(config).is_some_and(|over| over > CHARGER_VOLTAGE);
-        announced || flowing || lifted
+        let flowing = self.milliamps > CHARGER_CURRENT && self.channels.usable(Channel::Current);
+        let lifted = || self.terminal_over_stack().is_some_and(|over| over > CHARGER_VOLTAGE);
+        announced || flowing || (!charge_closed && lifted())
     }
+}
+
+/// What a step's readings are measured against.
+pub(crate) struct Limits<'a> {
+    pub config: &'a ValidConfig,
+    pub calibration: &'a Calibration,
+    pub window: &'a Window,
 }
 
 /// A charging current above this proves a charger (D30, D02).
@@ -286,21 +361,8 @@ pub(crate) fn mask(count: u8) -> u32 {
 }
 
 /// Age at which cells and current are lost: at least three sample periods (X01).
-pub(crate) fn lost_time(config: &ValidConfig) -> u32 {
-    let period = config.duration(P::SamplePeriod);
-    config.duration(P::DataLostTime).max(period.plus(period).plus(period)).as_millis()
-}
-
-fn take_voltage(channel: &mut Channel, now: Instant, group: &Group<Voltage>, lost: u32) -> Option<Voltage> {
-    match group {
-        Group::NotMeasured => None,
-        Group::Failed => {
-            channel.fail();
-            None
-        }
-        Group::Measured { at, value } => channel.newer(now, *at).map(|age| {
-            channel.measured(age, true, lost);
-            *value
-        }),
-    }
+pub(crate) const fn lost_time(config: &ValidConfig) -> u32 {
+    let least = config.duration(P::DataLostTime).as_millis();
+    let periods = config.duration(P::SamplePeriod).as_millis().saturating_mul(3);
+    if least > periods { least } else { periods }
 }

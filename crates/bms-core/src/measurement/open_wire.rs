@@ -10,7 +10,7 @@ use super::scan::CellScan;
 use crate::units::Voltage;
 
 /// "Near zero": below 1.0 V, in tenths of a millivolt.
-pub(super) const NEAR_ZERO: u32 = 10_000;
+pub(crate) const NEAR_ZERO: u32 = 10_000;
 /// The end of the measuring range, where "double" saturates (P05).
 const RANGE_END: u32 = 50_000;
 /// Scans in a row until it counts.

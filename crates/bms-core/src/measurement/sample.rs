@@ -1,5 +1,6 @@
 //! What the ports deliver: raw readings, each group with its own time.
 
+use super::scan::Tenths;
 use crate::port::ErrorKind;
 use crate::time::{Duration, Instant};
 use crate::units::{Current, Temperature, Voltage};
@@ -83,9 +84,8 @@ impl<T> Group<T> {
 /// range, which is beyond every limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(align(4))]
 pub struct Cells<const N: usize> {
-    pub(crate) tenths: [u16; N],
+    pub(crate) tenths: Tenths<N>,
     pub(crate) valid: u32,
     pub(crate) count: u8,
 }
@@ -95,7 +95,7 @@ impl<const N: usize> Cells<N> {
     /// [`Cells::count`], so that a wrong wiring is noticed (P18), but is not stored.
     #[must_use]
     pub const fn new(count: u8) -> Self {
-        Self { tenths: [0; N], valid: 0, count }
+        Self { tenths: Tenths([0; N]), valid: 0, count }
     }
     /// From voltages, all valid, cell 1 first.
     #[must_use]
@@ -114,7 +114,7 @@ impl<const N: usize> Cells<N> {
     }
     /// Stores a valid reading in tenths of a millivolt; the cheap way in for adapters.
     pub fn set_tenths(&mut self, index: usize, tenths_of_millivolt: u16) {
-        if let Some(slot) = self.tenths.get_mut(index) {
+        if let Some(slot) = self.tenths.0.get_mut(index) {
             *slot = tenths_of_millivolt;
             self.valid |= bit(index);
         }
@@ -131,7 +131,7 @@ impl<const N: usize> Cells<N> {
     /// The reading of the cell with this index.
     #[must_use]
     pub fn get(&self, index: usize) -> Reading<Voltage> {
-        match self.tenths.get(index) {
+        match self.tenths.0.get(index) {
             Some(tenths) if self.valid & bit(index) != 0 => Reading::Valid(from_tenths(*tenths)),
             Some(_) if index < usize::from(self.count) => Reading::Invalid,
             _ => Reading::NotMeasured,

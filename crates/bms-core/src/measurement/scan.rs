@@ -135,3 +135,127 @@ impl Extremes {
         self.sum().divided_by(i32::from(self.used.max(1)))
     }
 }
+
+/// Cells from `low` to 2^`bits` − 1 above it, in tenths of a millivolt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Band {
+    low: u16,
+    bits: u8,
+}
+
+impl Band {
+    /// The widest: sixteen words of sums still fit the half of a word.
+    const WIDEST: u8 = 12;
+    /// No cell lies in it.
+    pub(crate) const EMPTY: Self = Self { low: u16::MAX, bits: 0 };
+
+    /// A band around cells from `lowest` to `highest`, within both ends and no wider than `spread`; empty where there is
+    /// none.
+    pub(crate) fn around(lowest: u16, highest: u16, ends: (u16, u16), spread: u16) -> Self {
+        let mut bits = Self::WIDEST;
+        while bits > 0 && width(bits) > spread.min(ends.1.saturating_sub(ends.0)) {
+            bits = bits.saturating_sub(1);
+        }
+        let used = highest.saturating_sub(lowest);
+        if lowest < ends.0 || highest > ends.1 || used > width(bits) {
+            return Self::EMPTY;
+        }
+        let slack = width(bits).saturating_sub(used) / 2;
+        let low = lowest.saturating_sub(slack).max(ends.0).min(ends.1.saturating_sub(width(bits)));
+        Self { low, bits }
+    }
+    /// The sum of the first `count` cells, if all lie in the band.
+    ///
+    /// Two cells a word, without telling them apart: in each half, `cell - low` stays below 2^`bits` only while the cell lies in
+    /// the band, and then nothing was borrowed from the other half, and no half of the sum overflows.
+    #[inline(never)]
+    pub(crate) fn sum_within<const N: usize>(self, cells: &Tenths<N>, count: u8) -> Option<u32> {
+        let low = u32::from(self.low);
+        let lows = low.wrapping_mul(0x0001_0001);
+        let (mut any, mut sums) = (0_u32, 0_u32);
+        let (pairs, odd) = cells.0.get(..usize::from(count))?.as_chunks::<2>();
+        // By index: only so the compiler knows that every pair is an aligned word.
+        for index in 0..pairs.len() {
+            let Some([first, second]) = pairs.get(index) else { break };
+            let word = u32::from(*first) | u32::from(*second) << 16;
+            let above = word.wrapping_sub(lows);
+            any |= above;
+            sums = sums.wrapping_add(above);
+        }
+        let mut sum = (sums & 0xffff).wrapping_add(sums >> 16).wrapping_add(low.wrapping_mul(u32::from(count)));
+        if let [last] = odd {
+            let above = u32::from(*last).wrapping_sub(low);
+            any |= above | above << 16;
+            sum = sum.wrapping_add(above);
+        }
+        let within = u32::from(width(self.bits)).wrapping_mul(0x0001_0001);
+        (any & !within == 0).then_some(sum)
+    }
+}
+
+/// How far the ends of a band of so many bits are apart.
+const fn width(bits: u8) -> u16 {
+    1_u16.wrapping_shl(bits as u32).wrapping_sub(1)
+}
+
+/// Tenths of a millivolt, placed so that two cells are read as one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(align(4))]
+pub(crate) struct Tenths<const N: usize>(pub [u16; N]);
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a test")]
+mod tests {
+    use super::{Band, Tenths, width};
+
+    /// Against the plain way, at and around the ends, in both halves, for even and odd counts, and for the most cells.
+    #[test]
+    fn two_cells_a_word_say_the_same_as_one_by_one() {
+        let bands = [(29_500, 12), (29_500, 11), (0, 12), (61_440, 12), (0x7ffe, 2), (1, 0), (u16::MAX, 0)];
+        for (low, bits) in bands {
+            let high = low + width(bits);
+            let values = [0, 1, 2, 0x7ffe, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff].into_iter().chain([
+                low,
+                high,
+                low.wrapping_sub(1),
+                high.wrapping_add(1),
+                low ^ 0x8000,
+            ]);
+            for odd in values.clone() {
+                for even in values.clone() {
+                    for cells in [&[even, odd][..], &[odd, even, low], &[low, high, even, odd], &[odd], &[odd; 32]] {
+                        let within = cells.iter().all(|cell| (low..=high).contains(cell));
+                        let sum = cells.iter().map(|cell| u32::from(*cell)).sum();
+                        let mut tenths = Tenths([even; 32]);
+                        tenths.0[..cells.len()].copy_from_slice(cells);
+                        let found = Band { low, bits }.sum_within(&tenths, cells.len() as u8);
+                        assert_eq!(found, within.then_some(sum), "{cells:?} in {low}..={high}");
+                    }
+                }
+            }
+        }
+        assert_eq!(Band { low: 0, bits: 12 }.sum_within(&Tenths([0; 24]), 25), None, "more than there is room for");
+    }
+
+    /// A band holds the cells that it was made around, and lies within the ends and the spread.
+    #[test]
+    fn a_band_keeps_its_bounds() {
+        let ends = (29_500, 41_500);
+        for spread in [200, 3_000, 20_000] {
+            for lowest in (29_000..42_000).step_by(97) {
+                for highest in [lowest, lowest + 50, lowest + 1_999, lowest + 5_000] {
+                    let band = Band::around(lowest, highest, ends, spread);
+                    let sum = band.sum_within(&Tenths([lowest, highest]), 2);
+                    let Band { low, bits } = band;
+                    if low == u16::MAX {
+                        assert!(lowest < ends.0 || highest > ends.1 || highest - lowest > (spread / 2).min(4_095));
+                        continue;
+                    }
+                    assert_eq!(sum, Some(u32::from(lowest) + u32::from(highest)));
+                    assert!(low >= ends.0 && low + width(bits) <= ends.1 && width(bits) <= spread);
+                }
+            }
+        }
+    }
+}

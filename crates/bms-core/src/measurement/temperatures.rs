@@ -1,8 +1,9 @@
 //! The temperature sensors: which are expected, which can be believed (D16, X01, X02).
 
-use super::sample::{BATTERY_SENSORS, Group, Reading, Temperatures};
-use crate::config::{ParameterId as P, SensorPolicy, ValidConfig};
-use crate::time::{Instant, ms};
+use super::sample::{BATTERY_SENSORS, Reading, Temperatures};
+use crate::config::{SensorPolicy, ValidConfig};
+use crate::protection::Window;
+use crate::time::ms;
 use crate::units::{Temperature, deg_c};
 
 /// Index of the switches' sensor, behind the battery's.
@@ -10,19 +11,16 @@ pub(crate) const MOS: usize = BATTERY_SENSORS;
 const SENSORS: usize = BATTERY_SENSORS + 1;
 const MOS_BIT: u8 = sensor_bit(MOS);
 /// A sensor outside this range is broken or shorted (X02).
-const COLDEST_PLAUSIBLE: i32 = deg_c(-45).as_tenths();
-const WARMEST_PLAUSIBLE: i32 = deg_c(125).as_tenths();
+pub(crate) const COLDEST_PLAUSIBLE: i32 = deg_c(-45).as_tenths();
+pub(crate) const WARMEST_PLAUSIBLE: i32 = deg_c(125).as_tenths();
 
-/// All sensors with their trust.
+/// All sensors with their trust; the group's age is its channel's.
 #[derive(Clone, Debug)]
 pub(crate) struct TemperatureBank {
     /// Last usable value of each, in tenths of a degree.
     tenths: [i16; SENSORS],
-    /// Time since every expected sensor had delivered, in ms. Sensors may come in turns; this is never younger than the
-    /// oldest of them.
-    age: u32,
-    /// Age of the newest group of any quality, in ms.
-    seen: u32,
+    /// Sensors that the board has.
+    fitted: u8,
     /// Sensors whose newest reading is good.
     valid: u8,
     /// Sensors that must deliver: required ones, and optional ones since they were first seen.
@@ -31,10 +29,26 @@ pub(crate) struct TemperatureBank {
     beyond: u8,
     /// Good readings since all expected had last delivered.
     gathered: u8,
-    /// Time since the first of them was taken, in ms.
-    round: u32,
-    fresh: bool,
+    /// Good readings of the newest group.
+    group: u8,
+    /// A group arrived in this step.
+    pub fresh: bool,
     range: BatteryRange,
+    /// The range is that of an earlier group.
+    range_due: bool,
+}
+
+/// What a group of temperatures added to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gathered {
+    /// Every expected sensor, by itself.
+    AtOnce,
+    /// The last that was missing.
+    InTurns,
+    /// Some, and nothing older waits for the others.
+    Begun,
+    /// Some more, or none.
+    GoingOn,
 }
 
 /// The warmest and the coldest of the battery's sensors with a good newest reading.
@@ -63,9 +77,13 @@ impl TemperatureBank {
     /// Nothing was seen; required sensors are expected from the start.
     pub(crate) const fn for_start(config: &ValidConfig) -> Self {
         let mut expected = MOS_BIT;
+        let mut fitted = MOS_BIT;
         let mut rest: &[SensorPolicy] = &config.board().sensors;
         let mut index = 0;
         while let [policy, tail @ ..] = rest {
+            if !matches!(policy, SensorPolicy::NotFitted) {
+                fitted |= sensor_bit(index);
+            }
             if matches!(policy, SensorPolicy::Required) {
                 expected |= sensor_bit(index);
             }
@@ -74,96 +92,111 @@ impl TemperatureBank {
         }
         Self {
             tenths: [0; SENSORS],
-            age: 0,
-            seen: u32::MAX,
+            fitted,
             valid: 0,
             expected,
             beyond: 0,
             gathered: 0,
-            round: 0,
+            group: 0,
             fresh: false,
             range: NO_RANGE,
+            range_due: false,
         }
     }
-    /// Time passes; nothing is new yet.
-    pub(crate) fn advance(&mut self, elapsed: u32) {
-        self.fresh = false;
-        self.age = self.age.saturating_add(elapsed);
-        self.round = self.round.saturating_add(elapsed);
-        self.seen = self.seen.saturating_add(elapsed);
-    }
     /// No sensor delivers.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn fail(&mut self) {
         self.valid = 0;
         self.beyond = 0;
-        self.range = NO_RANGE;
+        self.range_due = true;
     }
-    pub(crate) fn take(&mut self, now: Instant, group: &Group<Temperatures>, config: &ValidConfig) {
-        let (at, value) = match group {
-            Group::NotMeasured => return,
-            Group::Failed => return self.fail(),
-            Group::Measured { at, value } => (*at, value),
-        };
-        if at > now {
-            return self.fail();
-        }
-        let age = now.since(at).as_millis();
-        if age >= self.seen {
-            return;
-        }
-        self.seen = age;
+    /// Takes a group; `true` if all went well: every expected sensor delivered, nothing else did, all within the window.
+    #[inline(never)]
+    pub(crate) fn take(&mut self, group: &Temperatures, window: &Window) -> bool {
         self.fresh = true;
-        if self.gathered == 0 {
-            self.round = age;
-        }
-        let before = core::mem::take(&mut self.gathered);
+        self.range_due = true;
+        let (mut within, mut outside) = (0_u8, 0_u8);
         let mut bit = 1_u8;
-        for ((reading, policy), slot) in value.battery.iter().zip(&config.board().sensors).zip(&mut self.tenths) {
-            if *policy != SensorPolicy::NotFitted {
-                self.beyond = note(reading, bit, slot, &mut self.valid, &mut self.gathered, self.beyond);
+        for (reading, slot) in group.battery.iter().zip(&mut self.tenths) {
+            if let Reading::Valid(value) = reading {
+                if window.holds_battery(*value) {
+                    *slot = value.as_tenths() as i16;
+                    within |= bit;
+                } else {
+                    outside |= bit;
+                }
             }
             bit = bit.wrapping_shl(1);
         }
-        if let Some(slot) = self.tenths.get_mut(MOS) {
-            self.beyond = note(&value.mos, MOS_BIT, slot, &mut self.valid, &mut self.gathered, self.beyond);
+        if let Reading::Valid(value) = group.mos
+            && window.holds_mos(value)
+        {
+            let [.., slot] = &mut self.tenths;
+            *slot = value.as_tenths() as i16;
+            within |= MOS_BIT;
         }
+        if within & self.fitted != self.expected || outside & self.fitted != 0 {
+            self.take_each(group);
+            return false;
+        }
+        self.valid = self.expected;
+        self.group = self.expected;
+        self.beyond = 0;
+        true
+    }
+    #[inline(never)]
+    fn take_each(&mut self, group: &Temperatures) {
+        self.group = 0;
+        for (index, reading) in group.battery.iter().enumerate() {
+            self.note(index, *reading);
+        }
+        self.note(MOS, group.mos);
         self.expected |= self.valid;
-        if self.gathered & self.expected == self.expected {
-            // All at once.
-            self.gathered = 0;
-            self.age = age;
-        } else if (self.gathered | before) & self.expected == self.expected {
-            // In turns: as old as the oldest reading that it took, or one could be lost for twice the time (X01).
-            self.gathered = 0;
-            self.age = self.round;
-        } else {
-            self.gathered |= before;
+    }
+    /// Takes one sensor's reading.
+    fn note(&mut self, index: usize, reading: Reading<Temperature>) {
+        let bit = sensor_bit(index) & self.fitted;
+        let (good, beyond) = match reading {
+            Reading::NotMeasured => return,
+            Reading::Valid(temperature) => {
+                let tenths = temperature.as_tenths();
+                // One step outside the plausible range is beyond every limit, and fits 16 bits.
+                let kept = tenths.clamp(COLDEST_PLAUSIBLE - 1, WARMEST_PLAUSIBLE + 1);
+                if let Some(slot) = self.tenths.get_mut(index) {
+                    *slot = kept as i16;
+                }
+                let plausible = (COLDEST_PLAUSIBLE..=WARMEST_PLAUSIBLE).contains(&tenths);
+                (plausible, !plausible)
+            }
+            Reading::Invalid | Reading::Stale { .. } => (false, false),
+        };
+        self.valid = if good { self.valid | bit } else { self.valid & !bit };
+        self.beyond = if beyond { self.beyond | bit } else { self.beyond & !bit };
+        if good {
+            self.group |= bit;
         }
-        self.range = self.battery_range();
     }
-    /// A group arrived in this step.
-    pub(crate) const fn fresh(&self) -> bool {
-        self.fresh
+    /// How far every expected sensor has delivered since all had.
+    pub(crate) const fn gather(&mut self) -> Gathered {
+        let waiting = self.gathered & !self.group;
+        self.gathered |= self.group;
+        if self.gathered & self.expected != self.expected {
+            return if waiting == 0 { Gathered::Begun } else { Gathered::GoingOn };
+        }
+        self.gathered = 0;
+        if self.group & self.expected == self.expected { Gathered::AtOnce } else { Gathered::InTurns }
     }
-    /// Age of the newest group, in ms.
-    pub(crate) const fn seen(&self) -> u32 {
-        self.seen
+    /// Whether the newest reading of every expected sensor is good.
+    pub(crate) const fn all_valid(&self) -> bool {
+        self.valid & self.expected == self.expected
     }
-    /// Time since every expected sensor had delivered, in ms (X01).
-    pub(crate) const fn age(&self) -> u32 {
-        self.age
-    }
-    /// Whether every expected sensor delivers usable values.
-    pub(crate) fn all_usable(&self, config: &ValidConfig) -> bool {
-        self.valid & self.expected == self.expected && self.age < config.duration(P::TemperatureLostTime).as_millis()
-    }
-    /// What is known of one sensor.
-    pub(crate) fn reading(&self, index: usize, config: &ValidConfig) -> Reading<Temperature> {
-        let lost = config.duration(P::TemperatureLostTime).as_millis();
+    /// What is known of one sensor, when the group has this age and is lost at that one.
+    pub(crate) fn reading(&self, index: usize, age: u32, lost: u32) -> Reading<Temperature> {
         match self.tenths.get(index) {
             Some(_) if self.expected & sensor_bit(index) == 0 => Reading::NotMeasured,
             Some(_) if self.valid & sensor_bit(index) == 0 => Reading::Invalid,
-            Some(_) if self.age >= lost => Reading::Stale { age: ms(self.age) },
+            Some(_) if age >= lost => Reading::Stale { age: ms(age) },
             Some(tenths) => Reading::Valid(Temperature::from_tenths(i32::from(*tenths))),
             None => Reading::NotMeasured,
         }
@@ -185,11 +218,23 @@ impl TemperatureBank {
     pub(crate) fn mos(&self) -> Temperature {
         Temperature::from_tenths(self.tenths.get(MOS).map_or(0, |tenths| i32::from(*tenths)))
     }
-    /// The battery's sensors together.
+    /// Whether a battery sensor delivers, and every expected one does.
+    pub(crate) const fn battery_complete(&self) -> bool {
+        (self.valid | self.beyond & self.expected) & !MOS_BIT != 0
+            && self.valid & self.expected & !MOS_BIT == self.expected & !MOS_BIT
+    }
+    /// The battery's sensors together; see [`TemperatureBank::complete_range`].
     pub(crate) const fn battery(&self) -> &BatteryRange {
         &self.range
     }
-    fn battery_range(&self) -> BatteryRange {
+    /// Looks up the warmest and the coldest sensor. Needed before anything reads them; the protection can do without while
+    /// all lie within the window.
+    #[inline(never)]
+    pub(crate) fn complete_range(&mut self) {
+        if !self.range_due {
+            return;
+        }
+        self.range_due = false;
         let mut range = NO_RANGE;
         for (number, tenths) in (0..=u8::MAX).zip(self.tenths.iter().take(BATTERY_SENSORS)) {
             if (self.valid | self.beyond & self.expected) & sensor_bit(usize::from(number)) == 0 {
@@ -206,31 +251,9 @@ impl TemperatureBank {
                 range.coldest_index = number;
             }
         }
-        range.complete = range.any && self.valid & self.expected & !MOS_BIT == self.expected & !MOS_BIT;
-        range
+        range.complete = self.battery_complete();
+        self.range = range;
     }
-}
-
-/// Takes one sensor's reading; returns the sensors that read beyond the plausible range.
-fn note(reading: &Reading<Temperature>, bit: u8, slot: &mut i16, valid: &mut u8, gathered: &mut u8, beyond: u8) -> u8 {
-    match reading {
-        Reading::NotMeasured => return beyond,
-        Reading::Valid(temperature) => {
-            let tenths = temperature.as_tenths();
-            // One step outside the plausible range is beyond every limit, and fits 16 bits.
-            let kept = tenths.clamp(COLDEST_PLAUSIBLE - 1, WARMEST_PLAUSIBLE + 1);
-            *slot = kept as i16;
-            if kept == tenths && (COLDEST_PLAUSIBLE..=WARMEST_PLAUSIBLE).contains(&tenths) {
-                *valid |= bit;
-                *gathered |= bit;
-            } else {
-                *valid &= !bit;
-                return beyond | bit;
-            }
-        }
-        Reading::Invalid | Reading::Stale { .. } => *valid &= !bit,
-    }
-    beyond & !bit
 }
 
 /// The mask bit of a sensor.

@@ -8,7 +8,7 @@
 
 use super::scan::CellScan;
 use crate::balancing::{Phase, Plan};
-use crate::units::{Current, Resistance, ma, mohm};
+use crate::units::{Current, ma};
 
 /// A wire that was not measured yet.
 pub(crate) const UNKNOWN: u16 = u16::MAX;
@@ -98,9 +98,9 @@ impl<const N: usize> WireEstimator<N> {
             None => self.top = value,
         }
     }
-    /// The worst wire that is known, and its number.
-    pub(crate) fn worst(&self) -> Option<(Resistance, u8)> {
-        self.worst.map(|(milliohms, wire)| (mohm(i32::from(milliohms)), wire))
+    /// The worst wire that is known, in mΩ, and its number.
+    pub(crate) const fn worst(&self) -> Option<(u16, u8)> {
+        self.worst
     }
     pub(crate) fn view(&self, count: u8) -> (&[u16], Option<u16>) {
         let wires = usize::from(count).saturating_add(1);

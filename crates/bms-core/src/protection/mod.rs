@@ -19,14 +19,13 @@ pub use alarm::{Alarm, AlarmSet, Inhibit};
 pub(crate) use monitor::{Observation, Release, Side};
 pub(crate) use retry::Conduct;
 pub use retry::Retries;
-pub(crate) use rows::{Fact, Row, Signal, wire_limit};
-pub(crate) use signals::{Circumstances, FactSet};
+pub(crate) use rows::{Row, Signal, wire_limit};
+pub(crate) use signals::Circumstances;
+pub(crate) use window::Window;
 
 use crate::config::{Topology, ValidConfig};
 use crate::snapshot::PERMANENT;
-use monitor::{Limit, State};
-use rows::ROWS;
-use window::Window;
+use monitor::State;
 
 /// All monitors.
 #[derive(Clone, Debug)]
@@ -35,8 +34,6 @@ pub(crate) struct Protection {
     pending: AlarmSet,
     /// One timer a monitor; see [`monitor::State`].
     timers: [u32; Alarm::COUNT],
-    /// Made again whenever the configuration changes; `None` until the first step after a start without a store.
-    window: Option<Window>,
 }
 
 /// What one step changed.
@@ -48,7 +45,7 @@ pub(crate) struct Edges {
 
 impl Protection {
     pub(crate) const fn new() -> Self {
-        Self { active: AlarmSet::EMPTY, pending: AlarmSet::EMPTY, timers: [0; Alarm::COUNT], window: None }
+        Self { active: AlarmSet::EMPTY, pending: AlarmSet::EMPTY, timers: [0; Alarm::COUNT] }
     }
     pub(crate) const fn active(&self) -> AlarmSet {
         self.active
@@ -84,49 +81,23 @@ impl Protection {
         self.pending = AlarmSet::EMPTY;
     }
 
-    /// Lets time pass for every monitor that is not clear.
-    fn advance(&mut self, elapsed: u32) {
-        for alarm in self.active.and(self.pending).iter() {
-            let (Some(timer), Some(row)) = (self.timers.get_mut(alarm as usize), ROWS.get(alarm as usize)) else {
-                continue;
-            };
-            let still_bad = *timer == 0 && row.is_held() && self.active.contains(alarm);
-            if !still_bad {
-                *timer = timer.saturating_add(elapsed);
-            }
-        }
+    /// Whether some row is pending or active, so that it must be looked at.
+    pub(crate) const fn at_rest(&self) -> bool {
+        self.active.bits() | self.pending.bits() == 0
     }
 
-    /// The configuration is new or changed. Folding the window here keeps it out of the step.
-    pub(crate) fn reconfigured(&mut self, config: &ValidConfig) {
-        self.window = Some(Window::of(config));
-    }
-
-    /// Looks at every row that may change.
-    pub(crate) fn step<const N: usize>(&mut self, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
-        let window = self.window.get_or_insert_with(|| Window::of(seen.config));
-        let rows = window.suspects(seen).and(self.active).and(self.pending);
-        if rows.is_empty() { Edges::default() } else { self.look_at(rows, elapsed, seen) }
-    }
-
-    /// The rows that the window would leave out, and the look at all of them, to compare.
-    #[cfg(test)]
-    pub(crate) fn would_skip<const N: usize>(&self, seen: &Circumstances<'_, N>) -> bool {
-        self.active.is_empty() && self.pending.is_empty() && Window::of(seen.config).suspects(seen).is_empty()
-    }
-    #[cfg(test)]
-    pub(crate) fn look_at_all<const N: usize>(&mut self, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
-        self.look_at(AlarmSet::of(&Alarm::ALL), elapsed, seen)
-    }
-
+    /// Looks at the rows that may be violated, and at those that are pending or active.
     #[inline(never)]
-    fn look_at<const N: usize>(&mut self, rows: AlarmSet, elapsed: u32, seen: &Circumstances<'_, N>) -> Edges {
+    pub(crate) fn step<const N: usize>(
+        &mut self,
+        elapsed: u32,
+        suspects: AlarmSet,
+        seen: &Circumstances<'_, N>,
+    ) -> Edges {
         let before = self.active;
-        self.advance(elapsed);
-        for alarm in rows.iter() {
-            let (Some(row), Some(timer)) = (ROWS.get(alarm as usize), self.timers.get_mut(alarm as usize)) else {
-                continue;
-            };
+        for alarm in suspects.and(self.active).and(self.pending).iter() {
+            let Some(timer) = self.timers.get_mut(alarm as usize) else { continue };
+            let row = Row::of(alarm);
             let state = if before.contains(alarm) {
                 State::Active
             } else if self.pending.contains(alarm) {
@@ -134,15 +105,19 @@ impl Protection {
             } else {
                 State::Clear
             };
-            let observation = seen.observe(row.signal);
-            if state == State::Clear && !observation.fresh {
-                continue;
+            // A time of good data stands still while data is bad.
+            let still_bad = state == State::Active && *timer == 0 && row.is_held();
+            if state != State::Clear && !still_bad {
+                *timer = timer.saturating_add(elapsed);
             }
-            let limit: Option<Limit> = row.limit(seen.config);
+            let observation = seen.observe(alarm);
             let (active, pending) = (self.active.without(alarm), self.pending.without(alarm));
             let waited = *timer;
-            let mut next = monitor::update(state, timer, limit.as_ref(), &observation);
-            if alarm == Alarm::AutoShutdown && state == State::Pending && next == State::Active && !observation.fresh {
+            let mut next = monitor::update(state, timer, row, seen.config, &observation);
+            if alarm == Alarm::AutoShutdown
+                && (state, next) == (State::Pending, State::Active)
+                && !observation.trust.fresh
+            {
                 // An old reading shuts nothing down (D02): the next scan decides.
                 (next, *timer) = (State::Pending, waited);
             }

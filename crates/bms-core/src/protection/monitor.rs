@@ -12,13 +12,20 @@
 //!
 //! A missing or invalid reading moves along none of these arrows (N02); only time does.
 
+use super::rows::Row;
+use crate::config::ValidConfig;
+
 /// What one look at a signal found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Observation {
     /// The worst value among what is known.
     pub value: i32,
-    /// Which cell or sensor it comes from.
-    pub index: Option<u8>,
+    pub trust: Trust,
+}
+
+/// What an observation can be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trust {
     /// Something new was measured in this step.
     pub fresh: bool,
     /// It is fresh and nothing that belongs to it is missing; only then it may end a delay or complete a recovery.
@@ -29,17 +36,20 @@ pub(crate) struct Observation {
     pub age: u32,
 }
 
+impl Trust {
+    /// Known in this very step.
+    pub(crate) const NOW: Self = Self { fresh: true, complete: true, bad: false, age: 0 };
+    /// Nothing can be said.
+    pub(crate) const NONE: Self = Self { fresh: false, complete: false, bad: false, age: 0 };
+}
+
 impl Observation {
     /// Nothing can be said.
-    pub(crate) const UNKNOWN: Self = Self { value: 0, index: None, fresh: false, complete: false, bad: false, age: 0 };
+    pub(crate) const UNKNOWN: Self = Self { value: 0, trust: Trust::NONE };
 
-    /// A fact of this very step.
-    pub(crate) const fn now(value: i32, index: Option<u8>) -> Self {
-        Self { value, index, fresh: true, complete: true, bad: false, age: 0 }
-    }
-    /// A fact that is true or not.
-    pub(crate) const fn fact(value: bool) -> Self {
-        Self::now(value as i32, None)
+    /// Known in this very step.
+    pub(crate) const fn now(value: i32) -> Self {
+        Self { value, trust: Trust::NOW }
     }
 }
 
@@ -65,6 +75,14 @@ impl Side {
             Self::FallingTo => value <= trip,
         }
     }
+    /// The last value that does not violate the limit.
+    pub(crate) const fn last_safe(self, trip: i32) -> i32 {
+        match self {
+            Self::Above | Self::Below => trip,
+            Self::Reaching => trip.saturating_sub(1),
+            Self::FallingTo => trip.saturating_add(1),
+        }
+    }
     fn recovers(self, value: i32, recovery: i32) -> bool {
         match self {
             Self::Above | Self::Reaching => value < recovery,
@@ -86,16 +104,6 @@ pub(crate) enum Release {
     Never,
 }
 
-/// One limit, ready to be watched.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
-    pub side: Side,
-    pub trip: i32,
-    /// In ms.
-    pub delay: u32,
-    pub release: Release,
-}
-
 /// Where a monitor stands. The timer belongs to the state: how long it is pending, how long it is active. For an active
 /// `Held` row it is 0 while bad, then 1 ms more than the time since the first good observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,23 +114,24 @@ pub(crate) enum State {
 }
 
 /// One step of one monitor. `timer` was already advanced by the time since the last step.
-pub(crate) fn update(state: State, timer: &mut u32, limit: Option<&Limit>, seen: &Observation) -> State {
-    let Some(limit) = limit else {
+pub(crate) fn update(state: State, timer: &mut u32, row: &Row, config: &ValidConfig, seen: &Observation) -> State {
+    let Observation { value, trust } = *seen;
+    let Some(trip) = row.trip(config) else {
         // Switched off. An alarm that is still active ends with the next complete observation.
-        return if state == State::Active && !seen.complete { state } else { State::Clear };
+        return if state == State::Active && !trust.complete { state } else { State::Clear };
     };
-    let violated = seen.fresh && limit.side.violates(seen.value, limit.trip);
+    let violated = trust.fresh && row.side.violates(value, trip);
     let mut state = state;
     if state == State::Active {
-        let released = match limit.release {
-            Release::Level(recovery) => seen.complete && limit.side.recovers(seen.value, recovery),
+        let released = match row.release(config) {
+            Release::Level(recovery) => trust.complete && row.side.recovers(value, recovery),
             Release::Held(time) => {
-                if violated || seen.bad {
+                if violated || trust.bad {
                     *timer = 0;
-                } else if seen.complete && *timer == 0 {
-                    *timer = seen.age.saturating_add(1);
+                } else if trust.complete && *timer == 0 {
+                    *timer = trust.age.saturating_add(1);
                 }
-                seen.complete && !violated && *timer > time
+                trust.complete && !violated && *timer > time
             }
             Release::After(time) => *timer >= time,
             Release::Never => false,
@@ -134,13 +143,13 @@ pub(crate) fn update(state: State, timer: &mut u32, limit: Option<&Limit>, seen:
     }
     if violated {
         if state == State::Clear {
-            *timer = seen.age;
+            *timer = trust.age;
         }
         state = State::Pending;
-    } else if seen.complete {
+    } else if trust.complete {
         state = State::Clear;
     }
-    if state == State::Pending && *timer >= limit.delay {
+    if state == State::Pending && *timer >= row.delay(config) {
         *timer = 0;
         state = State::Active;
     }
@@ -150,43 +159,47 @@ pub(crate) fn update(state: State, timer: &mut u32, limit: Option<&Limit>, seen:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Model};
+    use crate::protection::Alarm;
 
-    const LIMIT: Limit = Limit { side: Side::Above, trip: 100, delay: 50, release: Release::Level(90) };
+    const PACK: ValidConfig = const { Config::lifepo4(8).with_model(Model::B2a8s20p).validated() };
+    const TRIP: i32 = 3_600_000;
+    const RECOVERY: i32 = 3_500_000;
+    const INCOMPLETE: Trust = Trust { complete: false, ..Trust::NOW };
 
+    /// The over-voltage row: above 3.6 V for 500 ms, until below 3.5 V.
     fn step(state: State, timer: &mut u32, elapsed: u32, seen: Observation) -> State {
         *timer = timer.saturating_add(elapsed);
-        update(state, timer, Some(&LIMIT), &seen)
+        update(state, timer, Row::of(Alarm::CellOvervoltage), &PACK, &seen)
     }
 
     /// N01 N02: strict comparisons, the delay from the first violating sample, gaps neither end nor complete.
     #[test]
     fn trips_after_the_delay_and_releases_strictly_beyond_the_recovery() {
         let mut timer = 0;
-        let over = Observation::now(101, None);
-        assert_eq!(step(State::Clear, &mut timer, 10, Observation::now(100, None)), State::Clear);
-        let state = step(State::Clear, &mut timer, 10, over);
+        assert_eq!(step(State::Clear, &mut timer, 100, Observation::now(TRIP)), State::Clear);
+        let state = step(State::Clear, &mut timer, 100, Observation::now(TRIP + 1));
         assert_eq!(state, State::Pending);
-        let state = step(state, &mut timer, 40, Observation::UNKNOWN);
+        let state = step(state, &mut timer, 499, Observation::UNKNOWN);
         assert_eq!(state, State::Pending);
-        let state = step(state, &mut timer, 10, Observation::UNKNOWN);
+        let state = step(state, &mut timer, 1, Observation::UNKNOWN);
         assert_eq!(state, State::Active);
-        let state = step(state, &mut timer, 10, Observation::now(90, None));
+        let state = step(state, &mut timer, 100, Observation::now(RECOVERY));
         assert_eq!(state, State::Active);
-        let incomplete = Observation { complete: false, ..Observation::now(0, None) };
-        let state = step(state, &mut timer, 10, incomplete);
+        let state = step(state, &mut timer, 100, Observation { value: 0, trust: INCOMPLETE });
         assert_eq!(state, State::Active);
-        assert_eq!(step(state, &mut timer, 10, Observation::now(89, None)), State::Clear);
+        assert_eq!(step(state, &mut timer, 100, Observation::now(RECOVERY - 1)), State::Clear);
     }
 
     /// N02: a valid sample that does not violate starts the delay anew.
     #[test]
     fn a_good_sample_starts_the_delay_anew() {
         let mut timer = 0;
-        let mut state = step(State::Clear, &mut timer, 10, Observation::now(101, None));
-        state = step(state, &mut timer, 49, Observation::now(100, None));
+        let mut state = step(State::Clear, &mut timer, 10, Observation::now(TRIP + 1));
+        state = step(state, &mut timer, 499, Observation::now(TRIP));
         assert_eq!(state, State::Clear);
-        state = step(state, &mut timer, 10, Observation::now(101, None));
-        assert_eq!(step(state, &mut timer, 49, Observation::now(101, None)), State::Pending);
-        assert_eq!(step(State::Pending, &mut timer, 1, Observation::now(101, None)), State::Active);
+        state = step(state, &mut timer, 10, Observation::now(TRIP + 1));
+        assert_eq!(step(state, &mut timer, 499, Observation::now(TRIP + 1)), State::Pending);
+        assert_eq!(step(State::Pending, &mut timer, 1, Observation::now(TRIP + 1)), State::Active);
     }
 }

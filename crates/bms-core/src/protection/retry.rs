@@ -86,6 +86,10 @@ impl Retries {
     pub const fn counts(&self) -> [u8; 4] {
         self.counts
     }
+    /// Nothing tripped lately.
+    pub(crate) fn none(&self) -> bool {
+        self.counts == [0; 4]
+    }
     /// Counts what was raised in this step.
     pub(crate) fn trips(&mut self, raised: AlarmSet) {
         for (cause, count) in Cause::ALL.into_iter().zip(&mut self.counts) {

@@ -3,7 +3,7 @@
 //! A new alarm is a variant in `alarm.rs` (with what it inhibits), its parameters, and one row here.
 
 use super::alarm::Alarm;
-use super::monitor::{Limit, Release, Side};
+use super::monitor::{Release, Side};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::measurement::lost_time;
 
@@ -40,56 +40,44 @@ pub(crate) enum Signal {
     DischargeThroughOpenSwitch,
     /// Drop over closed switches (X11).
     SwitchDrop,
-    /// Things that are true (1) or not (0).
-    Fact(Fact),
-}
-
-/// Things that are true or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fact {
-    ShortCircuit,
-    CellCountWrong,
-    BatterySensorFaulty,
-    MosSensorFaulty,
+    /// Things that are true (1) or not (0); which one is the alarm's own, see `Bms::facts`.
+    Fact,
+    /// The same, read from the board's inputs.
+    Input,
+    /// The same, of the number of cells.
+    CellCount,
+    /// The same, of the temperature sensors.
+    Sensor,
+    /// The same, of the sense wires.
     OpenWire,
-    WrongChemistry,
-    PrechargeFailed,
-    TerminalMismatch,
-    SelfTestFailed,
-    LimitsCorrupt,
-    StepLate,
-    TimeWentBack,
-    EmergencyStop,
-    ChargeLockedOut,
-    DischargeLockedOut,
-    HeaterIneffective,
-    OutputFailed,
+    /// The same, of the terminal.
+    Terminal,
     /// Raised by hand only (restore), never by observation.
-    Never,
+    Nothing,
 }
 
 /// A value out of the configuration.
 #[derive(Clone, Copy, Debug)]
 enum Value {
-    Fixed(i32),
+    Fixed(u16),
     /// A parameter; at 0 the row is off where the parameter's row allows that.
     Of(P),
     /// A parameter moved by `times` margins towards the safe side; off with the margin (X09).
-    Before(P, P, i32),
-    /// The lower of both over-temperature protections less `times` the margin: a warning comes before the first trip (X09).
-    BeforeWarm(P, i32),
+    Before(P, P, u8),
+    /// The lower of both over-temperature protections less `times` the margin: the warning comes before the first trip (X09).
+    BeforeWarm(P, u8),
     /// A parameter moved by `times` margins upwards.
-    Beyond(P, P, i32),
+    Beyond(P, P, u8),
     /// A current less `times` the margin in thousandths of itself (X09).
-    Share(P, P, i32),
+    Share(P, P, u8),
     /// A current times a ratio in thousandths (X06).
     Ratio(P, P),
     /// Four fifths of a parameter (X08: hysteresis).
     FourFifths(P),
     /// The stale time of cells and current (X01).
     LostTime,
-    /// This, off unless the flag is set (X03).
-    FixedIf(P, i32),
+    /// 0, off unless the flag is set (X03).
+    NowIf(P),
     /// A parameter, off unless the flag is set (D11).
     If(P, P),
     /// The wire limit, D26 when the parameter is 0.
@@ -111,7 +99,7 @@ enum Ends {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub signal: Signal,
-    side: Side,
+    pub side: Side,
     trip: Value,
     delay: Value,
     ends: Ends,
@@ -128,8 +116,9 @@ const fn below(signal: Signal, trip: Value, delay: Value, ends: Ends) -> Row {
 const fn reaching(signal: Signal, trip: Value, ends: Ends) -> Row {
     Row { signal, side: Side::Reaching, trip, delay: NOW, ends }
 }
-const fn fact(fact: Fact, delay: Value, ends: Ends) -> Row {
-    Row { signal: Signal::Fact(fact), side: Side::Above, trip: NOW, delay, ends }
+/// Something that is true: above 0.
+const fn fact(signal: Signal, delay: Value, ends: Ends) -> Row {
+    above(signal, NOW, delay, ends)
 }
 
 /// **The table.** In the order of [`Alarm`].
@@ -138,29 +127,29 @@ const fn row(alarm: Alarm) -> Row {
     use Alarm as A;
     use Ends::{After, AtOnce, ByRequest, Level, Recovered};
     use Signal as S;
-    use Value::{Before, BeforeWarm, Beyond, Fixed, FixedIf, FourFifths, If, LostTime, Of, Ratio, Share, WireLimit};
+    use Value::{Before, BeforeWarm, Beyond, Fixed, NowIf, FourFifths, If, LostTime, Of, Ratio, Share, WireLimit};
     match alarm {
         // alarm                                signal                trip                                  delay                                 ends
         A::CellUndervoltage           => below(S::LowestCell,         Of(P::CellUndervoltageProtection),    Of(P::CellUndervoltageDelay),         Level(Of(P::CellUndervoltageRecovery))),
         A::CellOvervoltage            => above(S::HighestCell,        Of(P::CellOvervoltageProtection),     Of(P::CellOvervoltageDelay),          Level(Of(P::CellOvervoltageRecovery))),
         A::ChargeOvercurrent          => above(S::ChargeCurrent,      Of(P::ChargeOvercurrentProtection),   Of(P::ChargeOvercurrentDelay),        After(P::ChargeOvercurrentRelease)),
         A::DischargeOvercurrent       => above(S::DischargeCurrent,   Of(P::DischargeOvercurrentProtection), Of(P::DischargeOvercurrentDelay),    After(P::DischargeOvercurrentRelease)),
-        A::ShortCircuit               => fact(Fact::ShortCircuit,     NOW,                                                                        After(P::ShortCircuitRelease)),
+        A::ShortCircuit               => fact(S::Input,               NOW,                                                                        After(P::ShortCircuitRelease)),
         A::ChargeOvertemperature      => above(S::WarmestBattery,     Of(P::ChargeOvertemperatureProtection), Of(P::TemperatureDelay),            Level(Of(P::ChargeOvertemperatureRecovery))),
         A::DischargeOvertemperature   => above(S::WarmestBattery,     Of(P::DischargeOvertemperatureProtection), Of(P::TemperatureDelay),         Level(Of(P::DischargeOvertemperatureRecovery))),
         A::ChargeUndertemperature     => below(S::ColdestBattery,     Of(P::ChargeUndertemperatureProtection), Of(P::TemperatureDelay),           Level(Of(P::ChargeUndertemperatureRecovery))),
         A::DischargeUndertemperature  => below(S::ColdestBattery,     If(P::DischargeUndertemperature, P::DischargeUndertemperatureProtection), Of(P::TemperatureDelay),        Level(Of(P::DischargeUndertemperatureRecovery))),
         A::MosOvertemperature         => above(S::Mos,                Of(P::MosOvertemperatureProtection),  Of(P::TemperatureDelay),              Level(Of(P::MosOvertemperatureRecovery))),
         A::AutoShutdown               => Row { signal: S::ShutdownCell, side: Side::FallingTo, trip: Of(P::AutoShutdownVoltage), delay: Of(P::AutoShutdownDelay), ends: AtOnce },
-        A::CellCountMismatch          => fact(Fact::CellCountWrong,   NOW,                                                                        Recovered),
+        A::CellCountMismatch          => fact(S::CellCount,           NOW,                                                                        Recovered),
         A::CellDataLost               => reaching(S::CellAge,         LostTime,                                                                   Recovered),
         A::CurrentDataLost            => reaching(S::CurrentAge,      LostTime,                                                                   Recovered),
         A::TemperatureDataLost        => reaching(S::TemperatureAge,  Of(P::TemperatureLostTime),                                                 Recovered),
         A::DataLostLong               => reaching(S::Overdue,         Of(P::DischargeLostGrace),                                                  Recovered),
-        A::BatterySensorFault         => fact(Fact::BatterySensorFaulty, Of(P::SensorFaultDelay),                                                 Recovered),
-        A::MosSensorFault             => fact(Fact::MosSensorFaulty,  Of(P::SensorFaultDelay),                                                    Recovered),
-        A::StackMismatch              => above(S::StackExcess,        FixedIf(P::StackCheck, 0),            Fixed(2_000),                         Recovered),
-        A::OpenWire                   => fact(Fact::OpenWire,         NOW,                                                                        Recovered),
+        A::BatterySensorFault         => fact(S::Sensor,              Of(P::SensorFaultDelay),                                                 Recovered),
+        A::MosSensorFault             => fact(S::Sensor,              Of(P::SensorFaultDelay),                                                    Recovered),
+        A::StackMismatch              => above(S::StackExcess,        NowIf(P::StackCheck),                 Fixed(2_000),                         Recovered),
+        A::OpenWire                   => fact(S::OpenWire,            NOW,                                                                        Recovered),
         A::WireResistance             => above(S::WorstWire,          WireLimit,                            NOW,                                  AtOnce),
         A::SevereDischargeOvercurrent => above(S::DischargeCurrent,   Of(P::SevereDischargeCurrent),        Of(P::SevereDischargeDelay),          After(P::DischargeOvercurrentRelease)),
         A::SevereChargeOvercurrent    => above(S::ChargeCurrent,      Ratio(P::ChargeOvercurrentProtection, P::SevereChargeRatio), Of(P::SevereChargeDelay), After(P::ChargeOvercurrentRelease)),
@@ -182,21 +171,21 @@ const fn row(alarm: Alarm) -> Row {
         A::NotConducting              => above(S::SwitchDrop,         Of(P::NotConductingVoltage),          Fixed(1_000),                         AtOnce),
         A::DeepDischarge              => below(S::ConfirmedLowestCell, Of(P::NeverChargeVoltage),           Fixed(5_000),                         ByRequest),
         A::Abuse                      => above(S::ConfirmedHighestCell, Of(P::AbuseVoltage),                Fixed(5_000),                         ByRequest),
-        A::WrongChemistry             => fact(Fact::WrongChemistry,   NOW,                                                                        ByRequest),
-        A::PrechargeFailed            => fact(Fact::PrechargeFailed,  NOW,                                                                        AtOnce),
-        A::ResetHoldOff               => fact(Fact::Never,            NOW,                                                                        After(P::ShortCircuitRelease)),
-        A::TerminalMismatch           => fact(Fact::TerminalMismatch, NOW,                                                                        AtOnce),
-        A::SelfTestFailed             => fact(Fact::SelfTestFailed,   NOW,                                                                        AtOnce),
-        A::LimitsCorrupt              => fact(Fact::LimitsCorrupt,    NOW,                                                                        ByRequest),
-        A::StepLate                   => fact(Fact::StepLate,         NOW,                                                                        Recovered),
-        A::TimeWentBack               => fact(Fact::TimeWentBack,     NOW,                                                                        Recovered),
-        A::EmergencyStop              => fact(Fact::EmergencyStop,    NOW,                                                                        AtOnce),
-        A::ChargeLockedOut            => fact(Fact::ChargeLockedOut,  NOW,                                                                        AtOnce),
-        A::DischargeLockedOut         => fact(Fact::DischargeLockedOut, NOW,                                                                      AtOnce),
-        A::HeaterIneffective          => fact(Fact::HeaterIneffective, NOW,                                                                       AtOnce),
-        A::OutputFailed               => fact(Fact::OutputFailed,     NOW,                                                                        Recovered),
-        A::StorageCorrupt             => fact(Fact::Never,            NOW,                                                                        ByRequest),
-        A::CountersCorrupt            => fact(Fact::Never,            NOW,                                                                        ByRequest),
+        A::WrongChemistry             => fact(S::Fact,                NOW,                                                                        ByRequest),
+        A::PrechargeFailed            => fact(S::Fact,                NOW,                                                                        AtOnce),
+        A::ResetHoldOff               => fact(S::Nothing,             NOW,                                                                        After(P::ShortCircuitRelease)),
+        A::TerminalMismatch           => fact(S::Terminal,            NOW,                                                                        AtOnce),
+        A::SelfTestFailed             => fact(S::Input,               NOW,                                                                        AtOnce),
+        A::LimitsCorrupt              => fact(S::Fact,                NOW,                                                                        ByRequest),
+        A::StepLate                   => fact(S::Fact,                NOW,                                                                        Recovered),
+        A::TimeWentBack               => fact(S::Fact,                NOW,                                                                        Recovered),
+        A::EmergencyStop              => fact(S::Fact,                NOW,                                                                        AtOnce),
+        A::ChargeLockedOut            => fact(S::Fact,                NOW,                                                                        AtOnce),
+        A::DischargeLockedOut         => fact(S::Fact,                NOW,                                                                      AtOnce),
+        A::HeaterIneffective          => fact(S::Fact,                NOW,                                                                       AtOnce),
+        A::OutputFailed               => fact(S::Fact,                NOW,                                                                        Recovered),
+        A::StorageCorrupt             => fact(S::Nothing,             NOW,                                                                        ByRequest),
+        A::CountersCorrupt            => fact(S::Nothing,             NOW,                                                                        ByRequest),
     }
 }
 
@@ -215,82 +204,95 @@ pub(crate) const ROWS: [Row; Alarm::COUNT] = {
 };
 
 impl Row {
+    /// The row of an alarm.
+    #[allow(clippy::indexing_slicing, reason = "there is a row for every alarm")]
+    pub(crate) const fn of(alarm: Alarm) -> &'static Self {
+        const TABLE: &[Row; Alarm::COUNT] = &ROWS;
+        &TABLE[alarm as usize]
+    }
     /// Whether it ends by a time of good data, whose timer stands still while there is none.
     pub(crate) const fn is_held(&self) -> bool {
         matches!(self.ends, Ends::Recovered | Ends::AtOnce)
     }
-    /// The row's limit with the configuration's values; `None` where it is switched off.
-    pub(crate) fn limit(&self, config: &ValidConfig) -> Option<Limit> {
-        let release = match self.ends {
-            Ends::Level(value) => Release::Level(value.read(config)?),
+    /// Where it trips; `None` where it is switched off.
+    pub(crate) const fn trip(&self, config: &ValidConfig) -> Option<i32> {
+        self.trip.read(config)
+    }
+    /// How long it must be violated, in ms.
+    pub(crate) fn delay(&self, config: &ValidConfig) -> u32 {
+        self.delay.read(config).unwrap_or(0).unsigned_abs()
+    }
+    /// How it ends.
+    pub(crate) fn release(&self, config: &ValidConfig) -> Release {
+        match self.ends {
+            // A level is off only together with its trip.
+            Ends::Level(value) => value.read(config).map_or(Release::Never, Release::Level),
             Ends::Recovered => Release::Held(config.duration(P::DataRecoveryTime).as_millis()),
             Ends::AtOnce => Release::Held(0),
             Ends::After(parameter) => Release::After(config.duration(parameter).as_millis()),
             Ends::ByRequest => Release::Never,
-        };
-        Some(Limit {
-            side: self.side,
-            trip: self.trip.read(config)?,
-            delay: self.delay.read(config).unwrap_or(0).unsigned_abs(),
-            release,
-        })
-    }
-    /// The row of an alarm.
-    pub(crate) fn of(alarm: Alarm) -> Self {
-        row(alarm)
+        }
     }
 }
 
 impl Value {
     /// The value, or `None` where the row is switched off.
-    fn read(self, config: &ValidConfig) -> Option<i32> {
-        let get = |parameter: P| {
-            let value = config.get(parameter);
-            (value != 0 || !parameter.zero_is_off()).then_some(value)
+    const fn read(self, config: &ValidConfig) -> Option<i32> {
+        let (parameter, other) = match self {
+            Self::Fixed(value) => return Some(value as i32),
+            Self::LostTime => return Some(lost_time(config) as i32),
+            Self::WireLimit => return Some(wire_limit(config)),
+            Self::NowIf(flag) => return if config.flag(flag) { Some(0) } else { None },
+            Self::If(flag, parameter) if config.flag(flag) => (parameter, parameter),
+            Self::If(..) => return None,
+            Self::Of(parameter) | Self::FourFifths(parameter) => (parameter, parameter),
+            Self::BeforeWarm(margin, _) => (first_warm(config), margin),
+            Self::Before(parameter, other, _)
+            | Self::Beyond(parameter, other, _)
+            | Self::Share(parameter, other, _)
+            | Self::Ratio(parameter, other) => (parameter, other),
         };
+        let (value, margin) = (config.get(parameter), config.get(other));
+        if (value == 0 && parameter.zero_is_off()) || (margin == 0 && other.zero_is_off()) {
+            return None;
+        }
+        // Validated values: no product or sum comes near the end of 32 bits.
         Some(match self {
-            Self::Fixed(value) => value,
-            Self::Of(parameter) => get(parameter)?,
-            Self::Before(parameter, margin, times) => {
-                get(parameter)?.saturating_sub(get(margin)?.saturating_mul(times))
+            Self::Before(_, _, times) | Self::BeforeWarm(_, times) => {
+                value.wrapping_sub(margin.wrapping_mul(times as i32))
             }
-            Self::BeforeWarm(margin, times) => {
-                let (charge, discharge) =
-                    (get(P::ChargeOvertemperatureProtection)?, get(P::DischargeOvertemperatureProtection)?);
-                charge.min(discharge).saturating_sub(get(margin)?.saturating_mul(times))
-            }
-            Self::Beyond(parameter, margin, times) => {
-                get(parameter)?.saturating_add(get(margin)?.saturating_mul(times))
-            }
-            Self::Share(parameter, margin, times) => {
-                let left = 1_000_i32.saturating_sub(get(margin)?.saturating_mul(times));
-                permille(get(parameter)?, left)
-            }
-            Self::Ratio(parameter, ratio) => permille(get(parameter)?, get(ratio)?),
-            Self::FourFifths(parameter) => (get(parameter)? / 5).saturating_mul(4),
-            Self::LostTime => lost_time(config) as i32,
-            Self::FixedIf(flag, value) => config.flag(flag).then_some(value)?,
-            Self::If(flag, parameter) => config.flag(flag).then(|| config.get(parameter))?,
-            Self::WireLimit => wire_limit(config),
+            Self::Beyond(_, _, times) => value.wrapping_add(margin.wrapping_mul(times as i32)),
+            Self::Share(_, _, times) => permille(value, 1_000_i32.wrapping_sub(margin.wrapping_mul(times as i32))),
+            Self::Ratio(..) => permille(value, margin),
+            Self::FourFifths(_) => (value / 5).wrapping_mul(4),
+            _ => value,
         })
     }
 }
 
+/// The over-temperature protection that trips first.
+const fn first_warm(config: &ValidConfig) -> P {
+    let (charge, discharge) = (P::ChargeOvertemperatureProtection, P::DischargeOvertemperatureProtection);
+    if config.get(charge) < config.get(discharge) { charge } else { discharge }
+}
+
 /// value × ‰ in 32 bits: currents reach 10⁶ mA and ratios 3000, so the value is divided first and the rest added.
 const fn permille(value: i32, permille: i32) -> i32 {
-    let whole = (value / 1_000).saturating_mul(permille);
-    let rest = (value % 1_000).saturating_mul(permille) / 1_000;
-    whole.saturating_add(rest)
+    let thousands = value / 1_000;
+    let rest = value.wrapping_sub(thousands.wrapping_mul(1_000));
+    thousands.wrapping_mul(permille).wrapping_add(rest.wrapping_mul(permille) / 1_000)
 }
 
 /// D26: min(1 Ω, 0.4 V / balance current), unless the owner set one. In µΩ.
-pub(crate) fn wire_limit(config: &ValidConfig) -> i32 {
+pub(crate) const fn wire_limit(config: &ValidConfig) -> i32 {
     const ONE_OHM: i32 = 1_000_000;
-    match config.get(P::WireResistanceLimit) {
-        // 0.4 V / I: 400 000 µV / mA = mΩ, times 1000.
-        0 => 400_000_i32
-            .checked_div(config.get(P::BalanceCurrent))
-            .map_or(ONE_OHM, |milliohms| milliohms.saturating_mul(1_000).min(ONE_OHM)),
-        limit => limit,
+    match (config.get(P::WireResistanceLimit), config.get(P::BalanceCurrent)) {
+        // 0.4 V / I: 400 000 µV / mA = mΩ, times 1000; up to 400 mA that is an ohm and more.
+        (0, ..=400) => ONE_OHM,
+        (0, milliamps) => match 400_000_i32.checked_div(milliamps) {
+            Some(milliohms) => milliohms.wrapping_mul(1_000),
+            None => ONE_OHM,
+        },
+        (limit, _) => limit,
     }
 }

@@ -3,14 +3,16 @@
 //! Nearly always every quantity lies where no row is violated. Then looking at a row that is neither pending nor active can
 //! change nothing, and two compares a quantity stand for all rows that watch it. The window is folded from the rows
 //! themselves, so it cannot disagree with them; a test steps with and without it and finds no difference.
+//!
+//! Spreads need the lowest and the highest, which cost more than the compares. So cells and battery sensors are compared
+//! with a narrower band around where they were last, no wider than the spread allows; it moves along whenever a reading leaves it.
 
 use super::alarm::{Alarm, AlarmSet};
-use super::monitor::Side;
 use super::rows::{ROWS, Signal};
 use super::signals::Circumstances;
 use crate::config::{ParameterId as P, ValidConfig};
-use crate::measurement::lost_time;
-use crate::units::Current;
+use crate::measurement::{Band, COLDEST_PLAUSIBLE, Channel, NEAR_ZERO, WARMEST_PLAUSIBLE};
+use crate::units::{Current, Temperature, Voltage};
 
 /// The rows that watch certain signals.
 macro_rules! watching {
@@ -31,140 +33,216 @@ macro_rules! watching {
     }};
 }
 
-/// Bounds within which no row is violated; both ends belong to it.
+/// Bounds within which no row is violated; they belong to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
-    lowest_cell: i32,
-    highest_cell: i32,
-    cell_spread: i32,
+    /// Lowest and highest, in tenths of a millivolt.
+    cells: (u16, u16),
+    cell_spread: u16,
+    /// Around the cells as they were last.
+    pub cells_now: Band,
+    /// Coldest and warmest, in tenths of a degree.
+    battery: (i16, i16),
+    battery_spread: i16,
+    /// Around the sensors as they were last.
+    battery_now: (i16, i16),
+    mos: i16,
+    /// In mA, both positive.
     charge: i32,
     discharge: i32,
-    warmest: i32,
-    coldest: i32,
-    temperature_spread: i32,
-    mos: i32,
     against_diode: i32,
-    wire: i32,
+    /// In mΩ.
+    wire: u16,
+    /// In µV.
     drop: i32,
-    lost: u32,
     /// The pack's sum has limits of its own (X07): then the rows are looked at.
     sum_watched: bool,
 }
 
+/// Currents and voltages beyond this are beyond every window; so sums of two stay within 32 bits.
+const WIDEST: i32 = (1 << 30) - 1;
+
 impl Window {
-    pub(crate) fn of(config: &ValidConfig) -> Self {
+    pub(crate) const fn of(config: &ValidConfig) -> Self {
         let mut window = Self {
-            lowest_cell: i32::MIN,
-            highest_cell: i32::MAX,
-            cell_spread: i32::MAX,
-            charge: i32::MAX,
-            discharge: i32::MAX,
-            warmest: i32::MAX,
-            coldest: i32::MIN,
-            temperature_spread: i32::MAX,
-            mos: i32::MAX,
-            against_diode: i32::MAX,
-            wire: i32::MAX,
-            drop: i32::MAX,
-            lost: lost_time(config),
+            cells: (NEAR_ZERO as u16, u16::MAX),
+            cell_spread: u16::MAX,
+            cells_now: Band::EMPTY,
+            battery: (COLDEST_PLAUSIBLE as i16, WARMEST_PLAUSIBLE as i16),
+            battery_spread: i16::MAX,
+            battery_now: (i16::MAX, i16::MIN),
+            mos: WARMEST_PLAUSIBLE as i16,
+            charge: WIDEST,
+            discharge: WIDEST,
+            against_diode: WIDEST,
+            wire: u16::MAX,
+            drop: WIDEST,
             sum_watched: config.get(P::PackOvervoltageProtection) != 0
                 || config.get(P::PackUndervoltageProtection) != 0,
         };
-        for row in &ROWS {
-            let Some(limit) = row.limit(config) else {
-                continue;
-            };
-            let bound = match row.signal {
-                Signal::LowestCell | Signal::ShutdownCell | Signal::ConfirmedLowestCell => &mut window.lowest_cell,
-                Signal::HighestCell | Signal::ConfirmedHighestCell => &mut window.highest_cell,
-                Signal::CellSpread => &mut window.cell_spread,
-                Signal::ChargeCurrent => &mut window.charge,
-                Signal::DischargeCurrent => &mut window.discharge,
-                Signal::WarmestBattery => &mut window.warmest,
-                Signal::ColdestBattery => &mut window.coldest,
-                Signal::BatterySpread => &mut window.temperature_spread,
-                Signal::Mos => &mut window.mos,
-                Signal::ChargeThroughOpenSwitch | Signal::DischargeThroughOpenSwitch => &mut window.against_diode,
-                Signal::WorstWire => &mut window.wire,
-                Signal::SwitchDrop => &mut window.drop,
-                // Looked at one by one in `suspects`.
-                Signal::SumOfCells
-                | Signal::CellAge
-                | Signal::CurrentAge
-                | Signal::TemperatureAge
-                | Signal::Overdue
-                | Signal::StackExcess
-                | Signal::Fact(_) => continue,
-            };
-            *bound = match limit.side {
-                Side::Above => limit.trip.min(*bound),
-                Side::Below => limit.trip.max(*bound),
-                Side::Reaching => limit.trip.saturating_sub(1).min(*bound),
-                Side::FallingTo => limit.trip.saturating_add(1).max(*bound),
-            };
+        let mut rest: &[super::Row] = &ROWS;
+        while let [row, tail @ ..] = rest {
+            if let Some(trip) = row.trip(config) {
+                window.narrow(row.signal, row.side.last_safe(trip));
+            }
+            rest = tail;
         }
         window
     }
-
-    /// The rows that may be violated now; the others need no look unless they are pending or active. Anything unusual
-    /// answers "all".
-    pub(crate) fn suspects<const N: usize>(&self, seen: &Circumstances<'_, N>) -> AlarmSet {
-        let measured = seen.measurement;
-        let temperatures = &measured.temperatures;
-        let plain = seen.facts.is_empty()
-            && !measured.inputs.short_circuit
-            && !measured.inputs.self_test_failed
-            && !self.sum_watched
-            && measured.suspect == 0
-            && measured.open_wires.none()
-            && measured.cells.usable(self.lost)
-            && measured.current.usable(self.lost)
-            && measured.count == seen.config.cell_count()
-            && temperatures.all_usable(seen.config);
-        if !plain {
-            return watching!(_);
+    /// Takes up one row: `safe` is the last value that does not violate it.
+    const fn narrow(&mut self, signal: Signal, safe: i32) {
+        // Every limit is validated to lie well within 16 bits of its unit here.
+        match signal {
+            Signal::LowestCell | Signal::ShutdownCell | Signal::ConfirmedLowestCell => {
+                let low = (safe.saturating_add(99) / 100) as u16;
+                if low > self.cells.0 {
+                    self.cells.0 = low;
+                }
+            }
+            Signal::HighestCell | Signal::ConfirmedHighestCell => lower_u16(&mut self.cells.1, safe / 100),
+            Signal::CellSpread => lower_u16(&mut self.cell_spread, safe / 100),
+            Signal::WarmestBattery => lower_i16(&mut self.battery.1, safe),
+            Signal::ColdestBattery => {
+                if safe > self.battery.0 as i32 {
+                    self.battery.0 = safe as i16;
+                }
+            }
+            Signal::BatterySpread => lower_i16(&mut self.battery_spread, safe),
+            Signal::Mos => lower_i16(&mut self.mos, safe),
+            Signal::ChargeCurrent => lower(&mut self.charge, safe),
+            Signal::DischargeCurrent => lower(&mut self.discharge, safe),
+            Signal::ChargeThroughOpenSwitch | Signal::DischargeThroughOpenSwitch => {
+                lower(&mut self.against_diode, safe);
+            }
+            Signal::WorstWire => lower_u16(&mut self.wire, safe / 1_000),
+            Signal::SwitchDrop => lower(&mut self.drop, safe),
+            // Looked at one by one in `suspects`.
+            Signal::SumOfCells
+            | Signal::CellAge
+            | Signal::CurrentAge
+            | Signal::TemperatureAge
+            | Signal::Overdue
+            | Signal::StackExcess
+            | Signal::Fact
+            | Signal::Input
+            | Signal::CellCount
+            | Signal::Sensor
+            | Signal::OpenWire
+            | Signal::Terminal
+            | Signal::Nothing => {}
         }
-        let mut found = AlarmSet::EMPTY;
+    }
+
+    pub(crate) fn holds_battery(&self, temperature: Temperature) -> bool {
+        let tenths = temperature.as_tenths();
+        tenths >= i32::from(self.battery_now.0) && tenths <= i32::from(self.battery_now.1)
+    }
+    pub(crate) fn holds_mos(&self, temperature: Temperature) -> bool {
+        let tenths = temperature.as_tenths();
+        tenths >= COLDEST_PLAUSIBLE && tenths <= i32::from(self.mos)
+    }
+    pub(crate) fn holds_current(&self, current: Current) -> bool {
+        let milliamps = current.as_milliamps();
+        milliamps <= self.charge && milliamps >= self.discharge.wrapping_neg()
+    }
+    /// Whether a current says nothing about a switch that is commanded open.
+    pub(crate) fn holds_against_diode(&self, current: Current) -> bool {
+        current.as_milliamps().unsigned_abs() <= self.against_diode.unsigned_abs()
+    }
+    /// Whether the worst wire that is known, in mΩ, is good.
+    pub(crate) fn holds_wire(&self, worst: Option<(u16, u8)>) -> bool {
+        worst.is_none_or(|(milliohms, _)| milliohms <= self.wire)
+    }
+
+    /// Whether closed switches conduct with this drop.
+    pub(crate) fn holds_drop(&self, over: Voltage) -> bool {
+        over.as_microvolts().unsigned_abs() <= self.drop.unsigned_abs()
+    }
+
+    /// The rows that may be violated now; the others need no look unless they are pending or active. Moves the bands to
+    /// where the readings are.
+    #[inline(never)]
+    pub(crate) fn suspects<const N: usize>(&mut self, seen: &Circumstances<'_, N>) -> AlarmSet {
+        let measured = seen.measurement;
+        let channels = &measured.channels;
+        let mut found = seen.facts;
         let mut look = |beyond: bool, rows: AlarmSet| {
             if beyond {
                 found = found.and(rows);
             }
         };
-        let extremes = &measured.extremes;
-        look(
-            extremes.lowest().as_microvolts() < self.lowest_cell,
-            watching!(Signal::LowestCell | Signal::ShutdownCell | Signal::ConfirmedLowestCell),
-        );
-        look(
-            extremes.highest().as_microvolts() > self.highest_cell,
-            watching!(Signal::HighestCell | Signal::ShutdownCell | Signal::ConfirmedHighestCell),
-        );
-        look(extremes.spread().as_microvolts() > self.cell_spread, watching!(Signal::CellSpread));
+        let late = channels.overdue(Channel::Cells)
+            || channels.overdue(Channel::Current)
+            || channels.overdue(Channel::Temperatures);
+        look(late, watching!(Signal::CellAge | Signal::CurrentAge | Signal::TemperatureAge | Signal::Overdue));
+        if measured.outside.cells {
+            let extremes = &measured.extremes;
+            let spread = extremes.highest.saturating_sub(extremes.lowest);
+            look(
+                extremes.lowest < self.cells.0,
+                watching!(Signal::LowestCell | Signal::ShutdownCell | Signal::ConfirmedLowestCell),
+            );
+            look(
+                extremes.highest > self.cells.1,
+                watching!(Signal::HighestCell | Signal::ShutdownCell | Signal::ConfirmedHighestCell),
+            );
+            look(spread > self.cell_spread, watching!(Signal::CellSpread));
+            look(self.sum_watched, watching!(Signal::SumOfCells));
+            if !self.sum_watched {
+                self.cells_now = Band::around(extremes.lowest, extremes.highest, self.cells, self.cell_spread);
+            }
+        }
+        let differs = channels.fresh(Channel::Cells) && measured.stack_differs(seen.config);
+        look(differs || measured.stack_lost(), watching!(Signal::StackExcess));
         let current = measured.milliamps;
-        look(current.as_milliamps() > self.charge, watching!(Signal::ChargeCurrent));
-        look(current.as_milliamps() < self.discharge.saturating_neg(), watching!(Signal::DischargeCurrent));
+        if measured.outside.current {
+            look(current.as_milliamps() > self.charge, watching!(Signal::ChargeCurrent));
+            look(current.as_milliamps() < self.discharge.saturating_neg(), watching!(Signal::DischargeCurrent));
+        }
         let both_closed = seen.previous.charge.is_closed() && seen.previous.discharge.is_closed();
         look(
-            !both_closed && current.magnitude() > Current::from_milliamps(self.against_diode),
+            !both_closed && !self.holds_against_diode(current),
             watching!(Signal::ChargeThroughOpenSwitch | Signal::DischargeThroughOpenSwitch),
         );
-        let range = temperatures.battery();
-        look(range.any && range.warmest.as_tenths() > self.warmest, watching!(Signal::WarmestBattery));
-        look(range.any && range.coldest.as_tenths() < self.coldest, watching!(Signal::ColdestBattery));
-        let spread = range.warmest.minus(range.coldest).as_tenths();
-        look(range.any && spread > self.temperature_spread, watching!(Signal::BatterySpread));
-        look(temperatures.mos().as_tenths() > self.mos, watching!(Signal::Mos));
-        let worst_wire = seen.wires.worst().map_or(0, |(worst, _)| worst.as_microohms());
-        look(worst_wire > self.wire, watching!(Signal::WorstWire));
-        let drop = measured.terminal_over_stack(seen.config).map_or(0, |over| over.magnitude().as_microvolts());
-        look(both_closed && drop > self.drop, watching!(Signal::SwitchDrop));
-        look(measured.cells.fresh() && stack_differs(seen), watching!(Signal::StackExcess));
+        if measured.outside.temperatures {
+            let range = seen.battery;
+            let (coldest, warmest) = (range.coldest.as_tenths(), range.warmest.as_tenths());
+            let spread = warmest.saturating_sub(coldest);
+            look(range.any && warmest > i32::from(self.battery.1), watching!(Signal::WarmestBattery));
+            look(range.any && coldest < i32::from(self.battery.0), watching!(Signal::ColdestBattery));
+            look(range.any && spread > i32::from(self.battery_spread), watching!(Signal::BatterySpread));
+            look(measured.temperatures.mos().as_tenths() > i32::from(self.mos), watching!(Signal::Mos));
+            if range.any && spread <= i32::from(self.battery_spread) {
+                let slack = i32::from(self.battery_spread).saturating_sub(spread) / 2;
+                let (low, high) = (i32::from(self.battery.0), i32::from(self.battery.1));
+                // Within the bounds, so within 16 bits.
+                self.battery_now = (
+                    coldest.saturating_sub(slack).max(low).min(high) as i16,
+                    warmest.saturating_add(slack).min(high).max(low) as i16,
+                );
+            }
+        }
+        look(!self.holds_wire(seen.worst_wire), watching!(Signal::WorstWire));
+        let drop = measured.terminal_over_stack();
+        look(both_closed && drop.is_some_and(|over| !self.holds_drop(over)), watching!(Signal::SwitchDrop));
         found
     }
 }
 
-fn stack_differs<const N: usize>(seen: &Circumstances<'_, N>) -> bool {
-    seen.measurement.stack_difference(seen.config).is_some_and(|(difference, tolerance)| difference > tolerance)
+const fn lower(bound: &mut i32, safe: i32) {
+    if safe < *bound {
+        *bound = safe;
+    }
+}
+const fn lower_u16(bound: &mut u16, safe: i32) {
+    if safe < *bound as i32 {
+        *bound = safe as u16;
+    }
+}
+const fn lower_i16(bound: &mut i16, safe: i32) {
+    if safe < *bound as i32 {
+        *bound = safe as i16;
+    }
 }
 
 const _: () = assert!(Alarm::COUNT == ROWS.len());

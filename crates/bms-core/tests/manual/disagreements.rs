@@ -6,7 +6,7 @@ use bms_core::measurement::Reading;
 use bms_core::protection::Alarm;
 use bms_core::snapshot::ResetCause;
 use bms_core::time::secs;
-use bms_core::units::{amps, deg_c, ma, mv};
+use bms_core::units::{Voltage, amps, deg_c, ma, mv};
 
 use crate::harness::{Line, PROFILES, Presence, Setup};
 
@@ -118,4 +118,22 @@ fn a_stack_check_that_is_switched_off_ends() {
     pack.until(secs(4), "differs", |pack| pack.has(Alarm::StackMismatch));
     pack.set(P::StackCheck, 0).unwrap();
     pack.until(secs(10), "not watched any more", |pack| !pack.has(Alarm::StackMismatch));
+}
+
+/// X03 X01: a stack voltage that was there and is lost is noticed like a difference, not passed over.
+#[test]
+fn a_lost_stack_voltage_is_noticed() {
+    for lost in [Line::Failed, Line::Absent] {
+        let mut pack = Setup::new(Profile::Default).started();
+        pack.advance(secs(2));
+        pack.stack = lost;
+        pack.until(secs(4), "stale, then two seconds", |pack| pack.closed() == (false, false));
+        assert!(pack.has(Alarm::StackMismatch));
+        pack.stack = Line::Sum(Voltage::ZERO);
+        pack.throughout(secs(4), "five seconds of agreement", |pack| pack.closed() == (false, false));
+        pack.until(secs(2), "agrees again", |pack| pack.closed() == (true, true));
+    }
+    let mut pack = Setup::new(Profile::Manual).started();
+    pack.stack = Line::Failed;
+    pack.throughout(secs(30), "not in the manual", |pack| pack.closed() == (true, true));
 }

@@ -7,6 +7,7 @@ use bms_core::balancing::Plan;
 use bms_core::command::Power;
 use bms_core::config::{Config, ParameterId as P, ValidConfig};
 use bms_core::event::EventKind;
+use bms_core::lifecycle::State;
 use bms_core::measurement::{Cells, Feedback, Group, Input, Inputs, Reading, Sample, Temperatures};
 use bms_core::port::ErrorKind;
 use bms_core::protection::Alarm;
@@ -268,7 +269,10 @@ impl Pair {
     fn apply(&mut self, operation: &Operation) -> Result<(), String> {
         let config = *self.bms.config();
         let count = usize::from(config.cell_count());
+        let stopping = matches!(self.bms.state(), State::ShuttingDown | State::Off);
         match operation {
+            // Whether a new start outweighs a shutdown that was asked for is nobody's rule.
+            Operation::Parameter(P::CellCount, _) | Operation::Reconfigure(..) if stopping => {}
             Operation::Steps { count, period } => {
                 for index in 0..*count {
                     self.world.now += u64::from(*period);

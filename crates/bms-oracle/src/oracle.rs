@@ -236,6 +236,8 @@ impl Oracle {
                 {
                     if self.active(alarm) {
                         self.watches[alarm as usize].clear();
+                        // A local clear is its own message.
+                        self.alarms_before = self.alarms_before.without(alarm);
                     }
                 }
             }
@@ -266,6 +268,8 @@ impl Oracle {
         self.config = config;
         self.announced.push(EventKind::Reconfigured);
         if (config.cell_count(), config.chemistry()) != before {
+            // X15: a corrected configuration.
+            self.watches[Alarm::WrongChemistry as usize].clear();
             self.start_anew();
         }
     }
@@ -289,6 +293,8 @@ impl Oracle {
         self.first_scans = 0;
         self.chemistry_settled = false;
         self.inputs = Known::default();
+        self.stack = Known::default();
+        self.terminal = Known::default();
         self.current = Known { last: Some((self.now, 0)), trusted: false, failed: false };
         for sensor in &mut self.sensors {
             *sensor = Known { last: Some((self.now, 0)), trusted: false, failed: false };
@@ -397,7 +403,7 @@ impl Oracle {
             return;
         }
         let Some(cells) = scan_of(step).and_then(|(_, scan)| scan.complete()) else { return };
-        if self.chemistry_settled || watch.active() {
+        if self.chemistry_settled {
             return;
         }
         let chemistry = self.config.chemistry();
@@ -405,9 +411,13 @@ impl Oracle {
         let lowest = i64::from(chemistry.plausible_minimum().as_microvolts());
         if cells.iter().any(|cell| *cell > highest) || cells.iter().all(|cell| *cell < lowest) {
             self.first_scans += 1;
-            watch.first = Some(self.now);
+            if !watch.active() {
+                watch.first = Some(self.now);
+            }
             if self.first_scans >= 3 {
-                watch.raise(self.now);
+                if !watch.active() {
+                    watch.raise(self.now);
+                }
                 self.chemistry_settled = true;
             }
         } else {
@@ -519,12 +529,21 @@ impl Oracle {
         self.alarms_before = verdict.alarms;
     }
 
+    /// A01: a charger lifts the terminal 5 V above the battery.
+    fn lifted(&self) -> bool {
+        let stale = self.stale();
+        match (self.terminal.usable(self.now, stale), self.stack.usable(self.now, stale)) {
+            (Some(terminal), Some(stack)) => terminal - stack > 5_000_000,
+            _ => false,
+        }
+    }
+
     /// A01, P16, D02, D32: starting, running, shutting down.
     fn live(&mut self, events: &mut Vec<EventKind>) {
         let since = self.now - self.state_since;
-        let woken = step
+        let woken = self
             .inputs
-            .new()
+            .last
             .is_some_and(|(_, inputs)| inputs.activation || inputs.reverse_wake || inputs.charger == Some(true));
         self.started_anew = matches!(self.state, State::ShuttingDown | State::Off | State::Starting);
         let next = match self.state {

@@ -391,13 +391,12 @@ fn sensors(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
 
 /// Whether a new scan's sum agrees with the stack voltage as last measured (X03); `None` if either is not known.
 fn stack_agrees(oracle: &Oracle, step: &Step) -> Option<(Time, bool)> {
-    let (at, scan) = scan_of(step)?;
+    let (_, scan) = scan_of(step)?;
     let cells = scan.complete()?;
     let stack = oracle.stack.usable(oracle.now, oracle.stale())?;
-    let at = oracle.stack.last.map_or(at, |(stack_at, _)| at.max(stack_at));
     let sum: i64 = cells.iter().sum();
     let allowed_hundredfold = 100 * 3_000 * cells.len() as i64 + sum;
-    Some((at, 100 * (stack - sum).abs() <= allowed_hundredfold))
+    Some((oracle.now, 100 * (stack - sum).abs() <= allowed_hundredfold))
 }
 
 /// X03 to X16.
@@ -488,7 +487,7 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     // X13, X14
     let confirmed = |violates: &dyn Fn(i64) -> bool| match stack_agrees(oracle, step) {
         // The limits of another chemistry say nothing of these cells.
-        _ if oracle.active(Alarm::WrongChemistry) => Seen::Nothing,
+        _ if oracle.active(Alarm::WrongChemistry) => fact(oracle, false),
         Some((_, true)) => cells_seen(step, violates, |_| true),
         Some((_, false)) => Seen::Bad,
         None => Seen::Nothing,

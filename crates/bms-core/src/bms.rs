@@ -523,7 +523,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Trip counts, load and charger, wires: what follows from what was ordered and seen.
     fn learn_from_outputs(&mut self, elapsed: u32) {
         let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
-        let charger = self.charger_present();
+        // Only an input sees a removal; a current also ends because a switch opened.
+        let charger = self.measurement.inputs.charger == Some(true);
         let load = self.measurement.inputs.load == Some(true);
         let usable = self.measurement.channels.usable(Channel::Current);
         let current = self.measurement.milliamps;

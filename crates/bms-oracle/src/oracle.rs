@@ -258,6 +258,7 @@ impl Oracle {
         self.config = config;
         self.announced.push(EventKind::ParameterChanged { parameter });
         if config.cell_count() != count {
+            self.watches[Alarm::WrongChemistry as usize].clear();
             self.start_anew();
         }
     }
@@ -451,7 +452,8 @@ impl Oracle {
         for (cause, alarms) in causes.iter().enumerate() {
             let known = self.alarms_before.and(self.restored);
             let tripped = alarms.iter().any(|alarm| self.active(*alarm) && !known.contains(*alarm));
-            if tripped {
+            // The limits of another chemistry say nothing, and everything is open.
+            if tripped && !self.active(A::WrongChemistry) {
                 self.trips[cause] += 1;
                 self.conducting[cause] = 0;
             } else if conducts[cause] {
@@ -541,10 +543,11 @@ impl Oracle {
     /// A01, P16, D02, D32: starting, running, shutting down.
     fn live(&mut self, events: &mut Vec<EventKind>) {
         let since = self.now - self.state_since;
-        let woken = self
+        let asked = self
             .inputs
             .last
             .is_some_and(|(_, inputs)| inputs.activation || inputs.reverse_wake || inputs.charger == Some(true));
+        let woken = asked || self.lifted();
         self.started_anew = matches!(self.state, State::ShuttingDown | State::Off | State::Starting);
         let next = match self.state {
             State::Starting if self.active(Alarm::AutoShutdown) || self.shutdown_asked => State::ShuttingDown,

@@ -49,6 +49,26 @@ fn a_pack_that_is_charged_does_not_shut_down_because_an_input_sees_no_charger() 
     }
 }
 
+/// D10: a current that ends because the switch opened is no removal of the charger, whatever the charger's input says.
+#[test]
+fn only_a_charger_that_was_seen_can_be_seen_to_go() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.set(P::RetryLimit, 1).unwrap();
+    for charger in [None, Some(false)] {
+        pack.inputs.charger = charger;
+        pack.current = amps(301);
+        pack.until(secs(3), "severe", |pack| !pack.closed().0);
+        pack.current = amps(0);
+        pack.inputs.charger = Some(false);
+        pack.throughout(secs(70), "locked out", |pack| !pack.closed().0);
+        assert!(pack.has(Alarm::ChargeLockedOut));
+    }
+    pack.inputs.charger = Some(true);
+    pack.step();
+    pack.inputs.charger = Some(false);
+    pack.until(secs(3), "taken away", |pack| !pack.has(Alarm::ChargeLockedOut));
+}
+
 /// D02: an old reading shuts nothing down: while the cells are lost, the BMS stays awake with everything open.
 #[test]
 fn lost_cells_do_not_shut_down() {

@@ -60,6 +60,19 @@ impl Tally {
     }
 }
 
+impl std::fmt::Display for Tally {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let raised: u64 = self.raised.iter().sum();
+        let kinds = self.raised.iter().filter(|count| **count > 0).count();
+        let faults = self.operations.get("Fault").copied().unwrap_or(0);
+        write!(
+            out,
+            "{} steps, {faults} faults, {raised} alarms raised of {kinds} kinds, {} times a switch changed, both closed in {} steps",
+            self.steps, self.switched, self.both_closed
+        )
+    }
+}
+
 /// The pack as it is, and what the sensors make of it.
 struct World {
     now: u64,
@@ -418,8 +431,15 @@ pub fn run_where(bytes: &[u8], wanted: impl Fn(&ValidConfig) -> bool) -> Result<
         *pair.tally.operations.entry(name).or_default() += 1;
         pair.log.push(text);
         if let Err(why) = pair.apply(&next) {
-            let log = pair.log.join("\n  ");
-            return Err(format!("{why}\nafter\n  {log}"));
+            let mut log = String::new();
+            for same in pair.log.chunk_by(|one, next| one == next) {
+                log += &format!(
+                    "\n  {}{}",
+                    same[0],
+                    if same.len() > 1 { format!(" × {}", same.len()) } else { String::new() }
+                );
+            }
+            return Err(format!("{why}\nafter{log}"));
         }
     }
     Ok(pair.tally)

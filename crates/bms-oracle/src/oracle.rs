@@ -259,6 +259,7 @@ impl Oracle {
         self.announced.push(EventKind::ParameterChanged { parameter });
         if config.cell_count() != count {
             self.watches[Alarm::WrongChemistry as usize].clear();
+            self.alarms_before = self.alarms_before.without(Alarm::WrongChemistry);
             self.start_anew();
         }
     }
@@ -271,6 +272,7 @@ impl Oracle {
         if (config.cell_count(), config.chemistry()) != before {
             // X15: a corrected configuration.
             self.watches[Alarm::WrongChemistry as usize].clear();
+            self.alarms_before = self.alarms_before.without(Alarm::WrongChemistry);
             self.start_anew();
         }
     }
@@ -448,7 +450,10 @@ impl Oracle {
                 watch.clear();
             }
         }
-        let conducts = [self.charge, self.discharge, self.charge || self.discharge, self.discharge];
+        let stale = self.stale();
+        let current = self.current.usable(self.now, stale).unwrap_or(0);
+        let (charging, discharging) = (self.charge && current > 200, self.discharge && current < -200);
+        let conducts = [charging, discharging, charging || discharging, discharging];
         for (cause, alarms) in causes.iter().enumerate() {
             let known = self.alarms_before.and(self.restored);
             let tripped = alarms.iter().any(|alarm| self.active(*alarm) && !known.contains(*alarm));
@@ -458,17 +463,27 @@ impl Oracle {
                 self.conducting[cause] = 0;
             } else if conducts[cause] {
                 self.conducting[cause] += elapsed;
-                if self.conducting[cause] >= 600_000 {
+                if self.conducting[cause] >= 600_000 && (limit == 0 || self.trips[cause] < limit) {
                     self.trips[cause] = 0;
                 }
             }
         }
+        let forgive = |trips: &mut u32| {
+            if limit > 0 && *trips >= limit {
+                *trips = 0;
+            }
+        };
+        // A pack that is charged has more than its rebound.
+        if charging {
+            forgive(&mut self.trips[3]);
+        }
         if let (Some(before), Some((_, now))) = (self.inputs_before, step.inputs.new()) {
             if before.load == Some(true) && now.load == Some(false) {
-                self.trips[1..].fill(0);
+                self.trips[1..].iter_mut().for_each(forgive);
             }
             if before.charger == Some(true) && now.charger == Some(false) {
-                self.trips[0] = 0;
+                forgive(&mut self.trips[0]);
+                forgive(&mut self.trips[2]);
             }
         }
         self.restored = AlarmSet::EMPTY;
@@ -480,6 +495,7 @@ impl Oracle {
     /// * X01 does not say whether the long loss ends with the last channel or after its own time of good data;
     /// * sensors that come in turns may count as lost early, never late (the core keeps one age for all);
     /// * how far sensors are apart while one of them is silent is nobody's rule;
+    /// * whether the limits of a wrong chemistry lock for good, with everything open anyway, is open too;
     /// * when within a commanded shutdown the trips are forgotten is open, and without a limit nobody counts.
     pub fn tolerate(&mut self, verdict: &mut Verdict, core: AlarmSet, trips: [u32; 4]) {
         let stopped = matches!(self.state, State::ShuttingDown | State::Off) || self.started_anew;
@@ -498,6 +514,8 @@ impl Oracle {
         for (alarm, either) in [
             (Alarm::ChargeLockedOut, stopped),
             (Alarm::DischargeLockedOut, stopped),
+            (Alarm::Abuse, self.active(Alarm::WrongChemistry)),
+            (Alarm::DeepDischarge, self.active(Alarm::WrongChemistry)),
             (Alarm::DataLostLong, lost_lately),
             (Alarm::TemperatureSpreadWarning, silent_lately),
             (Alarm::TemperatureSpread, silent_lately),
@@ -623,8 +641,7 @@ impl Oracle {
                 let watch = &self.watches[*alarm as usize];
                 watch.pending() && inhibited(self.inhibits(*alarm)) && !rules::of_one_direction(*alarm, charge)
             });
-            let begins = may_close && !pending;
-            running && wanted && !others && rules::bypassed(self, charge) && (going_on || begins)
+            running && wanted && !others && !pending && rules::bypassed(self, charge) && (going_on || may_close)
         };
         let (was_charge, was_discharge) = (self.charge && !self.opened, self.discharge && !self.opened);
         let charge = one(was_charge, self.switches.charge, |what| what.charge);

@@ -406,6 +406,7 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     // A stack voltage that was there and is lost is no better than one that differs.
     let lost = oracle.stack.last.is_some() && oracle.stack.age(oracle.now) >= oracle.stale();
     let seen = match stack_agrees(oracle, step) {
+        _ if lost && get(P::StackCheck) == 0 => Seen::Bad,
         _ if lost => Seen::Violating(oracle.now),
         Some((at, false)) => Seen::Violating(at),
         Some((at, true)) => Seen::Recovered(at),
@@ -587,7 +588,8 @@ pub fn heater(oracle: &Oracle, step: &Step, was: bool) -> bool {
     let get = |parameter| oracle.get(parameter);
     let lowest = oracle.scan.as_ref().and_then(|cells| cells.iter().min().copied());
     let source = if get(P::HeaterFromBattery) == 1 {
-        lowest.is_some_and(|cell| cell > get(P::CellUndervoltageRecovery))
+        // A scan that failed cannot vouch for the battery.
+        oracle.cells.trusted && lowest.is_some_and(|cell| cell > get(P::CellUndervoltageRecovery))
     } else {
         charger_present(oracle)
     };
@@ -600,6 +602,7 @@ pub fn heater(oracle: &Oracle, step: &Step, was: bool) -> bool {
         && source
         && charger
         && !inhibited
+        && !counting(oracle).is_empty()
         && temperatures_usable(oracle)
         && (was || may_begin)
 }

@@ -215,7 +215,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.estimate(now, elapsed, edges);
         self.live(now, elapsed);
         let before = Outputs::of(&self.command);
-        self.command = self.decide(now, elapsed);
+        self.decide(now, elapsed);
         self.flags.remove(Flags::RESTARTED);
         self.report_outputs(now, before);
         self.learn_from_outputs(elapsed);
@@ -234,22 +234,31 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Time since the previous step in ms; notes a late step and a clock that went back (X20).
-    #[inline(never)]
     fn pass_time(&mut self, now: Instant) -> u32 {
         let last = self.last_step.replace(now).unwrap_or(now);
-        let elapsed = now.since(last).as_millis();
         self.flags.remove(Flags::UNTIMELY | Flags::TIME_WENT_BACK);
+        let elapsed = match now.directly_after(last) {
+            Some(elapsed) => elapsed,
+            None => self.out_of_time(now, last),
+        };
         if elapsed > self.measurement.channels.lost(Channel::Cells) {
             self.flags.insert(Flags::UNTIMELY);
         }
+        // It would wrap after 584 million years.
+        self.run_time = self.run_time.wrapping_add(u64::from(elapsed));
+        elapsed
+    }
+
+    /// Time went back, or stood still for more than 49 days.
+    #[cold]
+    #[inline(never)]
+    fn out_of_time(&mut self, now: Instant, last: Instant) -> u32 {
         if now < last {
             self.flags.insert(Flags::UNTIMELY | Flags::TIME_WENT_BACK);
             // Its times are from another clock.
             self.precharge.forgive();
         }
-        // It would wrap after 584 million years.
-        self.run_time = self.run_time.wrapping_add(u64::from(elapsed));
-        elapsed
+        now.since(last).as_millis()
     }
 
     fn take(&mut self, now: Instant, elapsed: u32, input: Input<'_, N>) {
@@ -259,8 +268,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// X15: the first complete scans must fit the chemistry.
     fn look_at_start(&mut self) {
+        if self.chemistry.scans >= CHEMISTRY_SCANS {
+            return;
+        }
         let complete = self.measurement.channels.fresh(Channel::Cells) && self.measurement.suspect == 0;
-        if self.chemistry.scans >= CHEMISTRY_SCANS || !complete {
+        if !complete {
             return;
         }
         self.measurement.complete_extremes(&self.config);
@@ -299,6 +311,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// The alarms whose fact is true in this step.
+    #[inline(never)]
     fn facts(&self) -> AlarmSet {
         let measured = &self.measurement;
         let flags = &self.flags;
@@ -424,16 +437,25 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     fn report_alarms(&mut self, now: Instant, edges: Edges) {
         let restored = core::mem::take(&mut self.restored).common(self.protection.active());
-        for alarm in edges.raised.and(restored).iter() {
+        let raised = edges.raised.and(restored);
+        if !raised.and(edges.cleared).is_empty() {
+            self.report_changes(now, raised, edges.cleared);
+        }
+    }
+
+    #[inline(never)]
+    fn report_changes(&mut self, now: Instant, raised: AlarmSet, cleared: AlarmSet) {
+        for alarm in raised.iter() {
             let seen = self.circumstances();
             let (index, value) = (seen.place(alarm), seen.observe(alarm).value);
             self.events.push(now, EventKind::Raised { alarm, index, value });
         }
-        for alarm in edges.cleared.iter() {
+        for alarm in cleared.iter() {
             self.events.push(now, EventKind::Cleared { alarm });
         }
     }
 
+    #[inline(never)]
     fn estimate(&mut self, now: Instant, elapsed: u32, edges: Edges) {
         self.measurement.complete_extremes(&self.config);
         let interval = self.measurement.count_current();
@@ -460,12 +482,13 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Moves the lifecycle on.
+    #[inline(never)]
     fn live(&mut self, now: Instant, elapsed: u32) {
         let inputs = &self.measurement.inputs;
         let lifted = self.measurement.terminal_over_stack().is_some_and(|over| over > WAKE_VOLTAGE);
         let signs = Signs {
             elapsed,
-            complete: self.all_usable() && self.chemistry_settled(),
+            complete: self.measurement.usable && self.chemistry_settled(),
             shut_down: self.flags.has(Flags::SHUTDOWN_REQUESTED)
                 || self.protection.inhibits(Inhibit::POWER, &self.config),
             wake: lifted || inputs.activation || inputs.reverse_wake || inputs.charger == Some(true),
@@ -488,6 +511,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Everything open until the next complete valid sample (D32).
+    #[cold]
+    #[inline(never)]
     fn start_anew(&mut self) {
         self.lifecycle.restart();
         self.flags.insert(Flags::RESTARTED);
@@ -499,10 +524,6 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.heating = Heating::new();
     }
 
-    /// Every required channel has a newest reading that is good and not stale.
-    fn all_usable(&self) -> bool {
-        self.measurement.all_usable(&self.config)
-    }
     fn chemistry_settled(&self) -> bool {
         self.chemistry.implausible == 0 || self.chemistry.scans >= CHEMISTRY_SCANS
     }
@@ -521,6 +542,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// Trip counts, load and charger, wires: what follows from what was ordered and seen.
+    #[inline(never)]
     fn learn_from_outputs(&mut self, elapsed: u32) {
         let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
         // Only an input sees a removal; a current also ends because a switch opened.

@@ -67,6 +67,72 @@ pub enum EventKind {
     Started,
     /// The snapshot should be stored now: the power is about to go.
     ShuttingDown,
+    /// Something about who may change what (S05–S08).
+    Access(AccessEvent),
+}
+
+/// Which password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[repr(u8)]
+pub enum PasswordKind {
+    /// Allows connecting (S06).
+    Connection,
+    /// Gates every change (S05).
+    Settings,
+}
+
+/// What happened about passwords and authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum AccessEvent {
+    /// A password or a proof of it was right.
+    LoggedIn(PasswordKind),
+    /// A password or a proof of it was wrong.
+    Failed(PasswordKind),
+    /// An attempt while attempts are blocked; it was not looked at.
+    Blocked(PasswordKind),
+    /// A password was changed.
+    PasswordChanged(PasswordKind),
+    /// The device name was changed (S08).
+    NameChanged,
+    /// Somebody is there: the window for changes is open (D34).
+    PresenceSeen,
+    /// A change over a link was carried out.
+    Changed,
+    /// A change over a link was refused: no authority, or the change itself is not allowed.
+    ChangeRefused,
+}
+
+impl AccessEvent {
+    /// All of them; their places are numbers that stores keep.
+    pub const ALL: [Self; 12] = [
+        Self::LoggedIn(PasswordKind::Connection),
+        Self::LoggedIn(PasswordKind::Settings),
+        Self::Failed(PasswordKind::Connection),
+        Self::Failed(PasswordKind::Settings),
+        Self::Blocked(PasswordKind::Connection),
+        Self::Blocked(PasswordKind::Settings),
+        Self::PasswordChanged(PasswordKind::Connection),
+        Self::PasswordChanged(PasswordKind::Settings),
+        Self::NameChanged,
+        Self::PresenceSeen,
+        Self::Changed,
+        Self::ChangeRefused,
+    ];
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        (0..).zip(Self::ALL).find(|(_, event)| *event == self).map_or(u8::MAX, |(number, _)| number)
+    }
+    /// The one with this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
 }
 
 /// How many events wait for being fetched.
@@ -75,25 +141,22 @@ const CAPACITY: usize = 8;
 /// A bounded queue: the oldest events are kept (the first cause matters most), later ones are counted as lost.
 #[derive(Clone, Debug)]
 pub(crate) struct EventQueue {
-    queue: heapless::Vec<Event, CAPACITY>,
+    queue: heapless::Deque<Event, CAPACITY>,
     lost: u32,
 }
 
 impl EventQueue {
     pub(crate) const fn new() -> Self {
-        Self { queue: heapless::Vec::new(), lost: 0 }
+        Self { queue: heapless::Deque::new(), lost: 0 }
     }
+    #[inline(never)]
     pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
-        if self.queue.push(Event { at, kind }).is_err() {
+        if self.queue.push_back(Event { at, kind }).is_err() {
             self.lost = self.lost.saturating_add(1);
         }
     }
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        // The oldest goes to the end, and off.
-        if self.queue.len() > 1 {
-            self.queue.rotate_left(1);
-        }
-        self.queue.pop()
+        self.queue.pop_front()
     }
     pub(crate) const fn lost(&self) -> u32 {
         self.lost

@@ -26,6 +26,8 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::arithmetic_side_effects)]
 
+#[cfg(feature = "access")]
+pub mod access;
 pub mod balancing;
 pub mod bms;
 pub mod command;

@@ -68,11 +68,14 @@ pub(crate) fn fall(value: i32, from: i32, to: i32) -> i32 {
     if width == 0 || along == 0 || (along < 0) != (width < 0) {
         return OPEN;
     }
-    if along.saturating_abs() >= width.saturating_abs() {
+    let (along, width) = (along.unsigned_abs(), width.unsigned_abs());
+    if along >= width {
         return 0;
     }
-    let part = i64::from(along).saturating_mul(i64::from(OPEN)).checked_div(i64::from(width)).unwrap_or(0);
-    OPEN.saturating_sub(crate::units::saturate(part))
+    // Brought within 22 bits, so that a thousand times it stays within 32.
+    let excess = 10_u32.saturating_sub(width.leading_zeros());
+    let part = (along >> excess).wrapping_mul(OPEN as u32).checked_div(width >> excess).unwrap_or(0);
+    OPEN.wrapping_sub(part as i32)
 }
 
 /// The current in mA that a voltage drives through a resistance; nothing for a negative voltage, everything without a

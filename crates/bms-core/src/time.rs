@@ -30,6 +30,11 @@ impl Instant {
         let difference = self.0.saturating_sub(earlier.0);
         if difference > u32::MAX as u64 { Duration::MAX } else { Duration(difference as u32) }
     }
+    /// The time from `earlier` to here in ms, without saturating: `None` if it is later, or more than 49.7 days earlier.
+    pub(crate) const fn directly_after(self, earlier: Self) -> Option<u32> {
+        let difference = self.0.wrapping_sub(earlier.0);
+        if difference >> 32 == 0 { Some(difference as u32) } else { None }
+    }
     /// This point moved later; saturates.
     #[must_use]
     pub const fn after(self, duration: Duration) -> Self {

@@ -192,6 +192,12 @@ impl Charge {
     }
 }
 
+/// A thousandth, rounded down; exact. A division is a long loop on an M0+, a product is not.
+pub(crate) const fn thousandth(value: u32) -> u32 {
+    // 2³⁸ / 1000, rounded up.
+    ((value as u64).wrapping_mul(274_877_907) >> 38) as u32
+}
+
 /// A 64-bit intermediate result, brought back to 32 bits without wrapping.
 #[must_use]
 pub(crate) const fn saturate(value: i64) -> i32 {
@@ -216,6 +222,14 @@ mod tests {
         assert_eq!(Current::MIN.divided_by(-1), Current::MAX);
         assert_eq!(ma(-5).divided_by(0), Current::MIN);
         assert_eq!(mv(i32::MAX), Voltage::MAX);
+    }
+
+    #[test]
+    fn a_thousandth_is_exact() {
+        let ends = (0..5_000).chain((1 << 31) - 5_000..(1 << 31) + 5_000).chain(u32::MAX - 5_000..=u32::MAX);
+        for value in ends.chain((0..u32::MAX).step_by(99_991)) {
+            assert_eq!(thousandth(value), value / 1_000);
+        }
     }
 
     #[test]

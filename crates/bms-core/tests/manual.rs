@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod manual {
+    #[cfg(feature = "access")]
+    pub mod access;
     pub mod balancing;
     pub mod beyond;
     pub mod calibration;

@@ -2,7 +2,7 @@
 
 use super::{Bms, Flags};
 use crate::balancing::{Plan, Rules, Situation, Strategy};
-use crate::command::{Beep, Command, Expiring, LinkLed, Power, ScanMode, Switch};
+use crate::command::{Command, Expiring, LinkLed, Power, ScanMode, Switch};
 use crate::config::{ParameterId as P, Topology};
 use crate::estimation::Estimator;
 use crate::heating::Conditions;
@@ -38,75 +38,81 @@ const DISCHARGE_ONLY: AlarmSet = AlarmSet::of(&[
 ]);
 
 impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
-    pub(super) fn decide(&mut self, now: Instant, elapsed: u32) -> Command {
-        if !self.lifecycle.is_running() {
-            return self.everything_off(now);
+    /// Makes the command anew: every field of it, in place, a few at a time, because it is long and the stack is short.
+    pub(super) fn decide(&mut self, now: Instant, elapsed: u32) {
+        if self.lifecycle.is_running() {
+            self.decide_paths(now, elapsed);
+            self.command.balance = self.balance(now);
+            let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
+            self.command.limits = self.limits(elapsed, charge, discharge);
+        } else {
+            self.everything_off(now);
         }
+        self.indicate();
+    }
+
+    /// The switches, precharge and heater.
+    #[inline(never)]
+    fn decide_paths(&mut self, now: Instant, elapsed: u32) {
         let current = self.measurement.milliamps;
-        let charge_side = Side {
+        let closed = |before: Switch, flags: Flags| before.is_closed() && !flags.has(Flags::RESTARTED);
+        let charge = self.side(Side {
             what: Inhibit::CHARGE,
             wanted: self.switches.charge,
-            closed_before: self.command.charge.is_closed() && !self.flags.has(Flags::RESTARTED),
+            closed_before: closed(self.command.charge, self.flags),
             bypassable: CHARGE_ONLY,
             through_diode: Current::ZERO.minus(current),
-        };
+        });
         let discharge_side = Side {
             what: Inhibit::DISCHARGE,
             wanted: self.switches.discharge,
-            closed_before: self.command.discharge.is_closed() && !self.flags.has(Flags::RESTARTED),
+            closed_before: closed(self.command.discharge, self.flags),
             bypassable: DISCHARGE_ONLY,
             through_diode: current,
         };
-        let charge = self.side(charge_side);
         let (discharge, precharge) = self.discharge(now, discharge_side);
-        let heater = self.heater(now, elapsed);
-        let balance = self.balance(now);
-        Command {
-            charge: Switch::closed_if(charge),
-            discharge: Switch::closed_if(discharge),
-            precharge,
-            balance,
-            heater,
-            power: Power::Hold,
-            last_resort: Switch::closed_if(self.last_resort()),
-            clear_latch: self.clear_latch(),
-            scan: if balance.is_idle() && self.switches.balance { ScanMode::Quiet } else { ScanMode::Any },
-            beep: self.take_beep(),
-            link_led: self.link_led(),
-            limits: self.limits(elapsed, charge, discharge),
-        }
+        // It still asks what the charge switch was told before.
+        self.command.heater = self.heater(now, elapsed);
+        self.command.charge = Switch::closed_if(charge);
+        self.command.discharge = Switch::closed_if(discharge);
+        self.command.precharge = precharge;
     }
 
     /// Starting, shutting down, off.
-    fn everything_off(&mut self, now: Instant) -> Command {
+    #[inline(never)]
+    fn everything_off(&mut self, now: Instant) {
         self.strategy.stop(now);
         self.precharge.step(now, false, None);
         self.heating.forgive();
-        Command {
-            power: if self.lifecycle.state() == State::Off { Power::Release } else { Power::Hold },
-            clear_latch: self.clear_latch(),
-            last_resort: Switch::closed_if(self.last_resort()),
-            beep: self.take_beep(),
-            ..Command::SAFE
-        }
+        self.command = Command::SAFE;
     }
 
-    fn link_led(&self) -> LinkLed {
-        if self.flags.has(Flags::LINK_CONNECTED) { LinkLed::Steady } else { LinkLed::Flashing }
-    }
-
-    fn take_beep(&mut self) -> Beep {
-        core::mem::take(&mut self.beep)
+    /// What moves no energy.
+    fn indicate(&mut self) {
+        let running = self.lifecycle.is_running();
+        let quiet = running && self.switches.balance && self.command.balance.is_idle();
+        let released = self.lifecycle.state() == State::Off;
+        self.command.power = if released { Power::Release } else { Power::Hold };
+        self.command.last_resort = Switch::closed_if(self.last_resort());
+        self.command.clear_latch = self.clear_latch();
+        self.command.scan = if quiet { ScanMode::Quiet } else { ScanMode::Any };
+        self.command.beep = core::mem::take(&mut self.beep);
+        self.command.link_led = match (running, self.flags.has(Flags::LINK_CONNECTED)) {
+            (false, _) => LinkLed::Off,
+            (true, true) => LinkLed::Steady,
+            (true, false) => LinkLed::Flashing,
+        };
     }
 
     /// Whether anything may close in this step: it brought a complete scan of the cells, lacks no required reading, and
     /// follows no request or change (N07).
     fn closable(&self) -> bool {
-        self.measurement.channels.fresh(Channel::Cells) && self.all_usable() && !self.flags.has(Flags::CHANGED)
+        self.measurement.channels.fresh(Channel::Cells) && self.measurement.usable && !self.flags.has(Flags::CHANGED)
     }
 
     /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no
     /// limit exceeded with its delay still running (D32).
+    #[inline(never)]
     fn side(&self, side: Side) -> bool {
         if !side.wanted {
             return false;
@@ -150,6 +156,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// H01, D28.
+    #[inline(never)]
     fn heater(&mut self, now: Instant, elapsed: u32) -> Expiring {
         if !self.config.heater_fitted() {
             return Expiring::Off;
@@ -184,6 +191,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// The balancer: the strategy's plan, if nothing forbids it (B02–B06, D04, D27).
+    #[inline(never)]
     fn balance(&mut self, now: Instant) -> Plan {
         let was_idle = self.command.balance.is_idle();
         // First of all: the drop of a bad wire may be what stops the transfer (W02).
@@ -229,6 +237,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         plan
     }
 
+    #[inline(never)]
     fn may_balance(&self, was_idle: bool) -> bool {
         let config = &self.config;
         let measured = &self.measurement;
@@ -236,7 +245,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let raw = AlarmSet::of(&[Alarm::CellUndervoltage, Alarm::CellOvervoltage]);
         self.switches.balance
             && self.capabilities.maximum_current > Current::ZERO
-            && self.all_usable()
+            && self.measurement.usable
             && measured.temperatures.battery_complete()
             && !self.protection.inhibits(Inhibit::BALANCE, config)
             && !self.protection.threatens(Inhibit::BALANCE, config)
@@ -257,6 +266,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     }
 
     /// No transfer takes a cell below UVPR or lifts one above OVPR (D27), nor moves a cell to itself.
+    #[inline(never)]
     fn keeps_limits(&self, plan: &Plan, rules: Rules) -> bool {
         let scan = self.measurement.scan(&self.config);
         let pair = |source: u8, destination: u8| {

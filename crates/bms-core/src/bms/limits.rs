@@ -17,6 +17,7 @@ const AT_THE_END: i32 = 300;
 
 impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// What a charger or an inverter may do now.
+    #[inline(never)]
     pub(super) fn limits(&mut self, elapsed: u32, charge: bool, discharge: bool) -> Limits {
         const STUCK: AlarmSet = AlarmSet::of(&[Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck]);
         let (charge_taper, discharge_taper) = self.taper(elapsed);
@@ -28,7 +29,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         let bypass = config.current(P::DiodeBypassCurrent) > Current::ZERO;
         // Through an open switch's diode only a tenth of the rating may flow (X12).
         let through = |rating: Current, other_closed: bool| {
-            if back_to_back && !other_closed && !bypass { rating.divided_by(10) } else { rating }
+            if back_to_back && !other_closed && !bypass { tenth(rating) } else { rating }
         };
         let mut charge_current = Current::ZERO;
         if charge && !inhibited(Inhibit::CHARGE) && !stuck {
@@ -37,7 +38,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 charge_current = charge_current.min(c_rate(config, 50));
             }
             charge_current = part(charge_current, charge_taper);
-            if !self.all_usable() {
+            if !self.measurement.usable {
                 // A missing reading raises no limit, and does not make it flicker (law 2).
                 charge_current = charge_current.min(self.command.limits.charge_current);
             }
@@ -71,7 +72,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         if !self.config.flag(P::LimitTaper) {
             return (OPEN, OPEN);
         }
-        let known = self.all_usable() && self.measurement.channels.fresh(Channel::Cells);
+        let known = self.measurement.usable && self.measurement.channels.fresh(Channel::Cells);
         let targets = known.then(|| self.taper_targets());
         (
             self.tapers.charge.follow(elapsed, targets.map(|targets| targets.0)),
@@ -79,6 +80,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         )
     }
 
+    #[inline(never)]
     fn taper_targets(&self) -> (i32, i32) {
         let config = &self.config;
         let measured = &self.measurement;
@@ -119,7 +121,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// nothing where the published limit is zero.
     pub(super) fn state_of_power(&self) -> Reading<StateOfPower> {
         let Some(source) = self.estimator.source() else { return Reading::NotMeasured };
-        if !self.all_usable() {
+        if !self.measurement.usable {
             return Reading::Invalid;
         }
         let config = &self.config;
@@ -148,6 +150,13 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             discharge_30s: bound(down, resistance_30s, limits.discharge_current, discharge_most),
         })
     }
+}
+
+/// A division that is not done ahead of knowing whether it is needed.
+#[cold]
+#[inline(never)]
+fn tenth(current: Current) -> Current {
+    current.divided_by(10)
 }
 
 /// A part of a current, in thousandths.

@@ -64,6 +64,8 @@ pub enum Refusal {
     CurrentFlows,
     /// The calibration is not possible now or out of bounds (D33).
     Calibration(CalibrationError),
+    /// Nobody showed the right to change this (S05, D34).
+    NotAuthorised,
 }
 
 impl fmt::Display for Refusal {
@@ -75,6 +77,9 @@ impl fmt::Display for Refusal {
             Self::TooManyCells => out.write_str("cell_count: more cells than this build has room for"),
             Self::LoadPresent => out.write_str("the load is still connected"),
             Self::CurrentFlows => out.write_str("current still flows"),
+            Self::NotAuthorised => {
+                out.write_str("not authorised: press the key, or present a changed settings password")
+            }
             Self::Calibration(error) => out.write_str(match error {
                 CalibrationError::NotAtRest => "needs both switches open and less than 0.1 A",
                 CalibrationError::CurrentTooSmall => "needs at least 5 A",

@@ -12,7 +12,7 @@ pub use coulomb::CoulombCounter;
 pub use ocv::interpolate;
 pub use state::{Learned, Source, StateOfCharge, StateOfHealth, StateOfPower};
 
-use crate::config::ValidConfig;
+use crate::config::{ParameterId, ValidConfig};
 use crate::snapshot::Snapshot;
 use crate::units::{Charge, Current, Temperature};
 
@@ -100,6 +100,7 @@ fn part_of(charge: Charge, capacity: Charge, whole: i64) -> Option<u32> {
 
 /// A rate in thousandths of the capacity per hour, as a current.
 pub(crate) fn c_rate(config: &ValidConfig, permille: i32) -> Current {
-    let milliamp_hours = config.capacity().as_milliamp_hours();
-    Current::from_milliamps(crate::units::saturate(milliamp_hours.saturating_mul(i64::from(permille)) / 1_000))
+    // Up to 2 000 000 mAh × 1 000 ‰: within 32 bits.
+    let product = config.get(ParameterId::Capacity).wrapping_mul(permille);
+    Current::from_milliamps(crate::units::thousandth(product.unsigned_abs()) as i32)
 }

@@ -118,15 +118,13 @@ impl Channels {
     /// time stamps cannot be trusted.
     #[inline(never)]
     fn newer(&mut self, channel: Channel, at: &Instant) -> bool {
-        let age = self.now.as_millis().wrapping_sub(at.as_millis());
-        if age > u64::from(u32::MAX) {
+        let Some(age) = self.now.directly_after(*at) else {
             // From the future, or as old as can be and newer than nothing.
             if *at > self.now {
                 self.fail(channel);
             }
             return false;
-        }
-        let age = age as u32;
+        };
         let newer = age < self.seen(channel);
         if newer {
             set(&mut self.seen_at, channel, self.clock.wrapping_sub(age));

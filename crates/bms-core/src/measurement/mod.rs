@@ -60,6 +60,9 @@ pub(crate) struct Measurement<const N: usize> {
     pub inputs: Inputs,
     pub inputs_fresh: bool,
     pub open_wires: OpenWires,
+    /// Every required channel has a newest reading that is good and not stale, as of the last step; see
+    /// [`Measurement::complete_extremes`].
+    pub usable: bool,
     /// What of this step lies outside the window in which nothing can trip.
     pub outside: Outside,
 }
@@ -122,6 +125,7 @@ impl<const N: usize> Measurement<N> {
             },
             inputs_fresh: false,
             open_wires: OpenWires::new(),
+            usable: false,
             outside: Outside::NOTHING,
         }
     }
@@ -215,27 +219,29 @@ impl<const N: usize> Measurement<N> {
         self.outside.cells = true;
         self.extremes_due = false;
         self.extremes = Extremes::of(self.cells_of(config.cell_count()), self.valid);
-        // Without a cell near zero there is no open wire.
+        // Without a cell near zero, or with one that says nothing, no open wire can be told.
         let near_zero = config.flag(P::OpenWireCheck) && u32::from(self.extremes.lowest) < NEAR_ZERO;
-        if !near_zero {
+        if !near_zero || !self.channels.fresh(Channel::Cells) {
             self.open_wires.nothing_found();
             return;
         }
         let stack = self.channels.usable(Channel::Stack).then_some(self.stack_voltage);
-        let scan = CellScan::new(&self.tenths.0, self.valid, config.cell_count(), self.extremes);
-        self.suspect = self.open_wires.update(&scan, stack, config.board().stack_voltage);
+        let cells = self.tenths.0.get(..usize::from(config.cell_count())).unwrap_or_default();
+        self.suspect = self.open_wires.update(cells, self.extremes.sum, stack, config.board().stack_voltage);
         if self.suspect != 0 {
             self.extremes = Extremes::of(self.cells_of(config.cell_count()), self.valid & !self.suspect);
         }
     }
 
-    /// Looks up the lowest and the highest of readings that were within the window. Needed before anything else than the
-    /// protection reads them.
+    /// What the protection can mostly do without, and everything after it needs: the lowest and the highest of readings that
+    /// were within the window, and whether all is usable.
     pub(crate) fn complete_extremes(&mut self, config: &ValidConfig) {
         self.temperatures.complete_range();
+        self.usable = self.all_usable(config);
         if self.extremes_due {
             self.extremes_due = false;
-            self.extremes = Extremes::of(self.cells_of(config.cell_count()), self.valid);
+            let cells = self.tenths.0.get(..usize::from(config.cell_count())).unwrap_or_default();
+            self.extremes.find_ends(cells);
         }
     }
 
@@ -280,8 +286,7 @@ impl<const N: usize> Measurement<N> {
         interval
     }
 
-    /// Every required channel has a newest reading that is good and not stale.
-    pub(crate) fn all_usable(&self, config: &ValidConfig) -> bool {
+    fn all_usable(&self, config: &ValidConfig) -> bool {
         self.channels.usable(Channel::Cells)
             && self.suspect == 0
             && self.count == config.cell_count()

@@ -6,7 +6,6 @@
 
 use super::CHARGER_VOLTAGE as SLACK;
 use super::sample::bit;
-use super::scan::CellScan;
 use crate::units::Voltage;
 
 /// "Near zero": below 1.0 V, in tenths of a millivolt.
@@ -27,10 +26,9 @@ impl OpenWires {
     pub(crate) const fn new() -> Self {
         Self { scans: 0, wire: 0 }
     }
-    /// Looks at a new scan; returns the cells that must not be believed.
-    pub(crate) fn update(&mut self, scan: &CellScan<'_>, stack: Option<Voltage>, stack_fitted: bool) -> u32 {
-        let found = find(scan, stack, stack_fitted);
-        match found {
+    /// Looks at a complete scan with this sum; returns the cells that must not be believed.
+    pub(crate) fn update(&mut self, cells: &[u16], sum: u32, stack: Option<Voltage>, stack_fitted: bool) -> u32 {
+        match find(cells, sum, stack, stack_fitted) {
             Some((wire, suspects)) => {
                 self.wire = wire;
                 self.scans = self.scans.saturating_add(1);
@@ -58,68 +56,56 @@ impl OpenWires {
     }
 }
 
-/// The open wire, if there is one, and the cells that it makes meaningless.
-fn find(scan: &CellScan<'_>, stack: Option<Voltage>, stack_fitted: bool) -> Option<(u8, u32)> {
-    let mut suspects = 0_u32;
-    let mut wire = None;
-    let count = scan.count();
-    let mut sum = 0_u32;
-    let mut healthy = 0_u32;
-    let mut healthy_cells = 0_u32;
-    for index in 0..count {
-        let value = u32::from(scan.get(index)?);
-        sum = sum.saturating_add(value);
+/// The open wire, if there is one, and the cells that it makes meaningless. Sums and products of 32 cells of 16 bits stay far
+/// below 2³²: nothing wraps.
+fn find(cells: &[u16], sum: u32, stack: Option<Voltage>, stack_fitted: bool) -> Option<(u8, u32)> {
+    let (mut healthy, mut healthy_cells) = (0_u32, 0_u32);
+    for cell in cells {
+        let value = u32::from(*cell);
         if (NEAR_ZERO..RANGE_END).contains(&value) {
-            healthy = healthy.saturating_add(value);
-            healthy_cells = healthy_cells.saturating_add(1);
+            healthy = healthy.wrapping_add(value);
+            healthy_cells = healthy_cells.wrapping_add(1);
         }
     }
     let typical = healthy.checked_div(healthy_cells)?;
-    let short_of_stack = stack.map(|stack| {
-        let sum = Voltage::from_microvolts(i32::try_from(sum).unwrap_or(i32::MAX).saturating_mul(100));
-        stack.minus(sum) > SLACK
-    });
-    for index in 0..count {
-        let value = u32::from(scan.get(index)?);
+    let short_of_stack = stack.map(|stack| stack.minus(Voltage::from_microvolts(sum.wrapping_mul(100) as i32)) > SLACK);
+    // The outermost cell: the stack tells a wire from a dead cell. A board that could tell and cannot just now takes the safe
+    // reading, a wire; one that never can, the other.
+    let end_wire = short_of_stack.unwrap_or(stack_fitted);
+    let mut suspects = 0_u32;
+    let mut wire = None;
+    for (index, cell) in cells.iter().enumerate() {
+        let value = u32::from(*cell);
         if value >= NEAR_ZERO {
             continue;
         }
-        let upper = index.saturating_add(1);
+        let (lower, upper) = (index.checked_sub(1), index.wrapping_add(1));
         let double = |other: Option<usize>| {
-            other
-                .and_then(|other| scan.get(other))
-                .is_some_and(|neighbour| is_double(u32::from(neighbour), value, typical))
+            let neighbour = other.and_then(|other| cells.get(other));
+            neighbour.is_some_and(|neighbour| is_double(u32::from(*neighbour), value, typical))
         };
         let (open, partner) = if double(Some(upper)) {
             (upper, Some(upper))
-        } else if double(index.checked_sub(1)) {
-            (index, index.checked_sub(1))
-        } else if index == 0 || upper == count {
-            match short_of_stack {
-                // The stack agrees: the cell is dead.
-                Some(false) => continue,
-                Some(true) => (if index == 0 { 0 } else { upper }, None),
-                // The board could tell and cannot just now, or never can: the safe reading is a wire.
-                None if stack_fitted => (if index == 0 { 0 } else { upper }, None),
-                None => continue,
-            }
+        } else if double(lower) {
+            (index, lower)
+        } else if index == 0 && end_wire {
+            (0, None)
+        } else if upper == cells.len() && end_wire {
+            (upper, None)
         } else {
             continue;
         };
-        suspects |= bit(index);
-        if let Some(partner) = partner {
-            suspects |= bit(partner);
-        }
-        wire = wire.or(u8::try_from(open).ok());
+        suspects |= bit(index) | partner.map_or(0, bit);
+        wire = wire.or(Some(open as u8));
     }
     wire.map(|wire| (wire, suspects))
 }
 
 /// Whether a neighbour reads as two cells do, or is pinned at the end of the range.
 fn is_double(neighbour: u32, low: u32, typical: u32) -> bool {
-    let both = neighbour.saturating_add(low);
-    let twice = typical.saturating_mul(2);
+    let both = neighbour.wrapping_add(low);
+    let twice = typical.wrapping_mul(2);
     let quarter = twice / 4;
-    let near_twice = both >= twice.saturating_sub(quarter) && both <= twice.saturating_add(quarter);
-    neighbour >= RANGE_END || (near_twice && neighbour > typical.saturating_add(typical / 2))
+    let near_twice = both >= twice.wrapping_sub(quarter) && both <= twice.wrapping_add(quarter);
+    neighbour >= RANGE_END || (near_twice && neighbour > typical.wrapping_add(typical / 2))
 }

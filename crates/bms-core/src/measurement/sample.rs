@@ -186,6 +186,8 @@ pub struct Feedback {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+// Copied as two words.
+#[repr(align(4))]
 pub struct Inputs {
     /// The short-circuit comparator has latched (D09).
     pub short_circuit: bool,

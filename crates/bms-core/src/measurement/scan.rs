@@ -86,37 +86,44 @@ impl Extremes {
 
     /// Over those of `cells` that `usable` marks.
     pub(crate) fn of(cells: &[u16], usable: u32) -> Self {
-        let all = super::mask(cells.len() as u8);
-        if usable & all == all {
-            return Self { used: cells.len() as u8, ..Self::of_all(cells) };
-        }
         let mut found = Self::NONE;
-        for (index, value) in cells.iter().enumerate() {
-            if usable & bit(index) != 0 {
-                found.used = found.used.saturating_add(1);
-                found.sum = found.sum.saturating_add(u32::from(*value));
-                found.lowest = found.lowest.min(*value);
-                found.highest = found.highest.max(*value);
+        let mut usable = usable;
+        for value in cells {
+            if usable & 1 != 0 {
+                found.used = found.used.wrapping_add(1);
+                found.sum = found.sum.wrapping_add(u32::from(*value));
+                if u32::from(*value) < u32::from(found.lowest) {
+                    found.lowest = *value;
+                }
+                if u32::from(*value) > u32::from(found.highest) {
+                    found.highest = *value;
+                }
             }
+            usable >>= 1;
         }
         found
     }
-    /// The hot loop: counts and compares as `u32`, because on an M0+ a 16-bit minimum costs four times as much. Sixteen
-    /// bits times 32 cells stay far below 2³²: nothing wraps.
+    /// Lowest and highest of all these, whose sum is known. The hot loop: counts and compares as `u32`, because on an M0+ a
+    /// 16-bit minimum costs four times as much.
     #[inline(never)]
-    fn of_all(cells: &[u16]) -> Self {
-        let (mut lowest, mut highest, mut sum) = (u32::from(u16::MAX), 0_u32, 0_u32);
-        for value in cells {
-            let value = u32::from(*value);
-            sum = sum.wrapping_add(value);
+    pub(crate) fn find_ends(&mut self, cells: &[u16]) {
+        let (mut lowest, mut highest) = (u32::from(u16::MAX), 0_u32);
+        let mut look = |value: u16| {
+            let value = u32::from(value);
             if value < lowest {
                 lowest = value;
             }
             if value > highest {
                 highest = value;
             }
+        };
+        let (fours, rest) = cells.as_chunks::<4>();
+        for four in fours {
+            four.iter().copied().for_each(&mut look);
         }
-        Self { lowest: lowest as u16, highest: highest as u16, sum, used: 0 }
+        rest.iter().copied().for_each(look);
+        self.lowest = lowest as u16;
+        self.highest = highest as u16;
     }
     pub(crate) const fn lowest(&self) -> Voltage {
         from_tenths(self.lowest)
@@ -136,40 +143,43 @@ impl Extremes {
     }
 }
 
-/// Cells from `low` to 2^`bits` − 1 above it, in tenths of a millivolt.
+/// Cells from `low` to `width` above it, in tenths of a millivolt; `width` is a power of two less one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Band {
     low: u16,
-    bits: u8,
+    width: u16,
 }
 
 impl Band {
     /// The widest: sixteen words of sums still fit the half of a word.
-    const WIDEST: u8 = 12;
-    /// No cell lies in it.
-    pub(crate) const EMPTY: Self = Self { low: u16::MAX, bits: 0 };
+    const WIDEST: u16 = (1 << 12) - 1;
+    /// Without a width, no cell lies in it.
+    pub(crate) const EMPTY: Self = Self { low: u16::MAX, width: 0 };
 
     /// A band around cells from `lowest` to `highest`, within both ends and no wider than `spread`; empty where there is
     /// none.
     pub(crate) fn around(lowest: u16, highest: u16, ends: (u16, u16), spread: u16) -> Self {
-        let mut bits = Self::WIDEST;
-        while bits > 0 && width(bits) > spread.min(ends.1.saturating_sub(ends.0)) {
-            bits = bits.saturating_sub(1);
+        let mut width = Self::WIDEST;
+        while width > spread.min(ends.1.saturating_sub(ends.0)) {
+            width >>= 1;
         }
         let used = highest.saturating_sub(lowest);
-        if lowest < ends.0 || highest > ends.1 || used > width(bits) {
+        if lowest < ends.0 || highest > ends.1 || used > width {
             return Self::EMPTY;
         }
-        let slack = width(bits).saturating_sub(used) / 2;
-        let low = lowest.saturating_sub(slack).max(ends.0).min(ends.1.saturating_sub(width(bits)));
-        Self { low, bits }
+        let slack = width.saturating_sub(used) / 2;
+        let low = lowest.saturating_sub(slack).max(ends.0).min(ends.1.saturating_sub(width));
+        Self { low, width }
     }
     /// The sum of the first `count` cells, if all lie in the band.
     ///
-    /// Two cells a word, without telling them apart: in each half, `cell - low` stays below 2^`bits` only while the cell lies in
+    /// Two cells a word, without telling them apart: in each half, `cell - low` has no bit beyond `width` only while the cell lies in
     /// the band, and then nothing was borrowed from the other half, and no half of the sum overflows.
     #[inline(never)]
     pub(crate) fn sum_within<const N: usize>(self, cells: &Tenths<N>, count: u8) -> Option<u32> {
+        if self.width == 0 {
+            return None;
+        }
         let low = u32::from(self.low);
         let lows = low.wrapping_mul(0x0001_0001);
         let (mut any, mut sums) = (0_u32, 0_u32);
@@ -188,14 +198,9 @@ impl Band {
             any |= above | above << 16;
             sum = sum.wrapping_add(above);
         }
-        let within = u32::from(width(self.bits)).wrapping_mul(0x0001_0001);
+        let within = u32::from(self.width).wrapping_mul(0x0001_0001);
         (any & !within == 0).then_some(sum)
     }
-}
-
-/// How far the ends of a band of so many bits are apart.
-const fn width(bits: u8) -> u16 {
-    1_u16.wrapping_shl(bits as u32).wrapping_sub(1)
 }
 
 /// Tenths of a millivolt, placed so that two cells are read as one word.
@@ -207,14 +212,15 @@ pub(crate) struct Tenths<const N: usize>(pub [u16; N]);
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "a test")]
 mod tests {
-    use super::{Band, Tenths, width};
+    use super::{Band, Tenths};
 
     /// Against the plain way, at and around the ends, in both halves, for even and odd counts, and for the most cells.
     #[test]
     fn two_cells_a_word_say_the_same_as_one_by_one() {
-        let bands = [(29_500, 12), (29_500, 11), (0, 12), (61_440, 12), (0x7ffe, 2), (1, 0), (u16::MAX, 0)];
-        for (low, bits) in bands {
-            let high = low + width(bits);
+        let bands =
+            [(29_500, 4_095), (29_500, 2_047), (0, 4_095), (61_440, 4_095), (0x7ffe, 3), (1, 1), (1, 0), (u16::MAX, 0)];
+        for (low, width) in bands {
+            let high = low + width;
             let values = [0, 1, 2, 0x7ffe, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff].into_iter().chain([
                 low,
                 high,
@@ -225,17 +231,17 @@ mod tests {
             for odd in values.clone() {
                 for even in values.clone() {
                     for cells in [&[even, odd][..], &[odd, even, low], &[low, high, even, odd], &[odd], &[odd; 32]] {
-                        let within = cells.iter().all(|cell| (low..=high).contains(cell));
+                        let within = width > 0 && cells.iter().all(|cell| (low..=high).contains(cell));
                         let sum = cells.iter().map(|cell| u32::from(*cell)).sum();
                         let mut tenths = Tenths([even; 32]);
                         tenths.0[..cells.len()].copy_from_slice(cells);
-                        let found = Band { low, bits }.sum_within(&tenths, cells.len() as u8);
+                        let found = Band { low, width }.sum_within(&tenths, cells.len() as u8);
                         assert_eq!(found, within.then_some(sum), "{cells:?} in {low}..={high}");
                     }
                 }
             }
         }
-        assert_eq!(Band { low: 0, bits: 12 }.sum_within(&Tenths([0; 24]), 25), None, "more than there is room for");
+        assert_eq!(Band { low: 0, width: 4_095 }.sum_within(&Tenths([0; 24]), 25), None, "more than there is room for");
     }
 
     /// A band holds the cells that it was made around, and lies within the ends and the spread.
@@ -247,13 +253,13 @@ mod tests {
                 for highest in [lowest, lowest + 50, lowest + 1_999, lowest + 5_000] {
                     let band = Band::around(lowest, highest, ends, spread);
                     let sum = band.sum_within(&Tenths([lowest, highest]), 2);
-                    let Band { low, bits } = band;
+                    let Band { low, width } = band;
                     if low == u16::MAX {
                         assert!(lowest < ends.0 || highest > ends.1 || highest - lowest > (spread / 2).min(4_095));
                         continue;
                     }
                     assert_eq!(sum, Some(u32::from(lowest) + u32::from(highest)));
-                    assert!(low >= ends.0 && low + width(bits) <= ends.1 && width(bits) <= spread);
+                    assert!(low >= ends.0 && low + width <= ends.1 && width <= spread && (width + 1).is_power_of_two());
                 }
             }
         }

@@ -235,24 +235,32 @@ impl TemperatureBank {
             return;
         }
         self.range_due = false;
-        let mut range = NO_RANGE;
-        for (number, tenths) in (0..=u8::MAX).zip(self.tenths.iter().take(BATTERY_SENSORS)) {
-            if (self.valid | self.beyond & self.expected) & sensor_bit(usize::from(number)) == 0 {
-                continue;
+        let (mut coldest, mut warmest) = (Temperature::MAX.as_tenths(), Temperature::MIN.as_tenths());
+        let (mut coldest_index, mut warmest_index) = (0, 0);
+        let mut known = (self.valid | self.beyond & self.expected) & !MOS_BIT;
+        let any = known != 0;
+        let mut index = 0_u8;
+        for tenths in &self.tenths {
+            let value = i32::from(*tenths);
+            if known & 1 != 0 {
+                if value > warmest {
+                    (warmest, warmest_index) = (value, index);
+                }
+                if value < coldest {
+                    (coldest, coldest_index) = (value, index);
+                }
             }
-            let value = Temperature::from_tenths(i32::from(*tenths));
-            range.any = true;
-            if value > range.warmest {
-                range.warmest = value;
-                range.warmest_index = number;
-            }
-            if value < range.coldest {
-                range.coldest = value;
-                range.coldest_index = number;
-            }
+            known >>= 1;
+            index = index.wrapping_add(1);
         }
-        range.complete = self.battery_complete();
-        self.range = range;
+        self.range = BatteryRange {
+            warmest: Temperature::from_tenths(warmest),
+            coldest: Temperature::from_tenths(coldest),
+            warmest_index,
+            coldest_index,
+            any,
+            complete: self.battery_complete(),
+        };
     }
 }
 

@@ -295,20 +295,34 @@ impl AlarmSet {
         }
         set
     }
+    /// The bit of an alarm; a shift of 32 bits, because one of 64 is a call on small cores.
+    const fn bit(alarm: Alarm) -> u64 {
+        let number = alarm as u32;
+        let bit = 1_u32.wrapping_shl(number);
+        if number < 32 { bit as u64 } else { (bit as u64) << 32 }
+    }
+    /// The lower and the upper 32 alarms.
+    pub(crate) const fn halves(self) -> [u32; 2] {
+        [self.0 as u32, (self.0 >> 32) as u32]
+    }
+    /// From what [`AlarmSet::halves`] gave.
+    pub(crate) const fn from_halves([lower, upper]: [u32; 2]) -> Self {
+        Self((upper as u64) << 32 | lower as u64)
+    }
     /// This set and one more.
     #[must_use]
     pub const fn with(self, alarm: Alarm) -> Self {
-        Self(self.0 | 1_u64.wrapping_shl(alarm as u32))
+        Self(self.0 | Self::bit(alarm))
     }
     /// This set without one.
     #[must_use]
     pub const fn without(self, alarm: Alarm) -> Self {
-        Self(self.0 & !1_u64.wrapping_shl(alarm as u32))
+        Self(self.0 & !Self::bit(alarm))
     }
     /// Whether the alarm is in the set.
     #[must_use]
     pub const fn contains(self, alarm: Alarm) -> bool {
-        self.0 & 1_u64.wrapping_shl(alarm as u32) != 0
+        self.0 & Self::bit(alarm) != 0
     }
     /// Whether there are none.
     #[must_use]
@@ -345,11 +359,12 @@ impl AlarmSet {
     }
     /// Each alarm of the set in turn.
     pub fn iter(self) -> impl Iterator<Item = Alarm> + use<> {
-        let mut bits = self.0;
+        let [mut lower, mut upper] = self.halves();
         core::iter::from_fn(move || {
-            let number = bits.trailing_zeros();
-            bits &= bits.wrapping_sub(1);
-            u8::try_from(number).ok().and_then(Alarm::from_number)
+            let (half, first) = if lower != 0 { (&mut lower, 0) } else { (&mut upper, 32) };
+            let number = half.trailing_zeros().wrapping_add(first);
+            *half &= half.wrapping_sub(1);
+            Alarm::from_number(number as u8)
         })
     }
 }

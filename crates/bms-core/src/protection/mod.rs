@@ -95,42 +95,50 @@ impl Protection {
         seen: &Circumstances<'_, N>,
     ) -> Edges {
         let before = self.active;
-        for alarm in suspects.and(self.active).and(self.pending).iter() {
-            let Some(timer) = self.timers.get_mut(alarm as usize) else { continue };
-            let row = Row::of(alarm);
-            let state = if before.contains(alarm) {
-                State::Active
-            } else if self.pending.contains(alarm) {
-                State::Pending
-            } else {
-                State::Clear
-            };
-            // A time of good data stands still while data is bad.
-            let still_bad = state == State::Active && *timer == 0 && row.is_held();
-            if state != State::Clear && !still_bad {
-                *timer = timer.saturating_add(elapsed);
+        let rows = suspects.and(self.active).and(self.pending);
+        let (mut active, mut pending) = (self.active.halves(), self.pending.halves());
+        let halves = rows.halves().into_iter().zip(&mut active).zip(&mut pending);
+        for (first, ((mut rows, active), pending)) in [0_u32, 32].into_iter().zip(halves) {
+            while rows != 0 {
+                let number = rows.trailing_zeros();
+                let bit = 1_u32.wrapping_shl(number);
+                rows &= !bit;
+                let number = first.wrapping_add(number);
+                let alarm = Alarm::from_number(number as u8);
+                let (Some(alarm), Some(timer)) = (alarm, self.timers.get_mut(number as usize)) else { continue };
+                let row = Row::of(alarm);
+                let state = if *active & bit != 0 {
+                    State::Active
+                } else if *pending & bit != 0 {
+                    State::Pending
+                } else {
+                    State::Clear
+                };
+                // A time of good data stands still while data is bad.
+                let still_bad = state == State::Active && *timer == 0 && row.is_held();
+                if state != State::Clear && !still_bad {
+                    *timer = timer.saturating_add(elapsed);
+                }
+                let waited = *timer;
+                let observation = seen.observe(alarm);
+                let mut next = monitor::update(state, timer, row, seen.config, &observation);
+                if alarm == Alarm::AutoShutdown
+                    && (state, next) == (State::Pending, State::Active)
+                    && !observation.trust.fresh
+                {
+                    // An old reading shuts nothing down (D02): the next scan decides.
+                    (next, *timer) = (State::Pending, waited);
+                }
+                if state == State::Active && PERMANENT.contains(alarm) {
+                    // Switching the check off is no local request (X10, X13, X14).
+                    next = State::Active;
+                }
+                *active = if next == State::Active { *active | bit } else { *active & !bit };
+                *pending = if next == State::Pending { *pending | bit } else { *pending & !bit };
             }
-            let observation = seen.observe(alarm);
-            let (active, pending) = (self.active.without(alarm), self.pending.without(alarm));
-            let waited = *timer;
-            let mut next = monitor::update(state, timer, row, seen.config, &observation);
-            if alarm == Alarm::AutoShutdown
-                && (state, next) == (State::Pending, State::Active)
-                && !observation.trust.fresh
-            {
-                // An old reading shuts nothing down (D02): the next scan decides.
-                (next, *timer) = (State::Pending, waited);
-            }
-            if state == State::Active && PERMANENT.contains(alarm) {
-                // Switching the check off is no local request (X10, X13, X14).
-                next = State::Active;
-            }
-            (self.active, self.pending) = match next {
-                State::Clear => (active, pending),
-                State::Pending => (active, pending.with(alarm)),
-                State::Active => (active.with(alarm), pending),
-            };
         }
+        self.active = AlarmSet::from_halves(active);
+        self.pending = AlarmSet::from_halves(pending);
         Edges { raised: self.active.minus(before), cleared: before.minus(self.active) }
     }
 
@@ -152,20 +160,14 @@ pub(crate) fn inhibiting(what: Inhibit, config: &ValidConfig) -> AlarmSet {
     const HEATER: AlarmSet = AlarmSet::inhibiting(Inhibit::HEATER);
     const POWER: AlarmSet = AlarmSet::inhibiting(Inhibit::POWER);
     const STUCK: AlarmSet = AlarmSet::of(&[Alarm::ChargeSwitchStuck, Alarm::DischargeSwitchStuck]);
-    let mut alarms = AlarmSet::EMPTY;
-    for (part, set) in [
-        (Inhibit::CHARGE, CHARGE),
-        (Inhibit::DISCHARGE, DISCHARGE),
-        (Inhibit::BALANCE, BALANCE),
-        (Inhibit::HEATER, HEATER),
-        (Inhibit::POWER, POWER),
-    ] {
-        if what.includes(part) {
-            alarms = alarms.and(set);
-        }
-    }
-    if what.includes(Inhibit::SWITCHES) && config.board().topology != Topology::BackToBack {
-        alarms = alarms.and(STUCK);
-    }
-    alarms
+    let alarms = match what {
+        Inhibit::CHARGE => CHARGE,
+        Inhibit::DISCHARGE => DISCHARGE,
+        Inhibit::BALANCE => BALANCE,
+        Inhibit::HEATER => HEATER,
+        Inhibit::POWER => POWER,
+        several => return AlarmSet::inhibiting(several),
+    };
+    let switches = what.includes(Inhibit::SWITCHES);
+    if switches && config.board().topology != Topology::BackToBack { alarms.and(STUCK) } else { alarms }
 }

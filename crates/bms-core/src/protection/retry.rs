@@ -101,6 +101,10 @@ impl Retries {
     }
     /// Lets time pass and looks for what forgives.
     pub(crate) fn pass(&mut self, limit: u8, conduct: &Conduct) {
+        if self.none() {
+            // Nothing to forgive; the next trip sets the times back.
+            return;
+        }
         let [charge_time, discharge_time] = &mut self.conduction;
         if conduct.charging {
             *charge_time = charge_time.saturating_add(conduct.elapsed);

@@ -6,6 +6,7 @@ use super::alarm::Alarm;
 use super::monitor::{Release, Side};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::measurement::lost_time;
+use crate::units::thousandth;
 
 /// What an alarm looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,6 +239,15 @@ impl Row {
 impl Value {
     /// The value, or `None` where the row is switched off.
     const fn read(self, config: &ValidConfig) -> Option<i32> {
+        // Most rows.
+        if let Self::Of(parameter) = self {
+            let value = config.get(parameter);
+            return if value == 0 && parameter.zero_is_off() { None } else { Some(value) };
+        }
+        self.calculate(config)
+    }
+    #[inline(never)]
+    const fn calculate(self, config: &ValidConfig) -> Option<i32> {
         let (parameter, other) = match self {
             Self::Fixed(value) => return Some(value as i32),
             Self::LostTime => return Some(lost_time(config) as i32),
@@ -276,11 +286,9 @@ const fn first_warm(config: &ValidConfig) -> P {
     if config.get(charge) < config.get(discharge) { charge } else { discharge }
 }
 
-/// value × ‰ in 32 bits: currents reach 10⁶ mA and ratios 3000, so the value is divided first and the rest added.
+/// value × ‰, of positive numbers: currents reach 10⁶ mA and ratios 3000, so the product stays within 32 bits.
 const fn permille(value: i32, permille: i32) -> i32 {
-    let thousands = value / 1_000;
-    let rest = value.wrapping_sub(thousands.wrapping_mul(1_000));
-    thousands.wrapping_mul(permille).wrapping_add(rest.wrapping_mul(permille) / 1_000)
+    thousandth(value.unsigned_abs().wrapping_mul(permille.unsigned_abs())) as i32
 }
 
 /// D26: min(1 Ω, 0.4 V / balance current), unless the owner set one. In µΩ.

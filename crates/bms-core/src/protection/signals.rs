@@ -29,7 +29,7 @@ impl<const N: usize> Circumstances<'_, N> {
         let measured = self.measurement;
         let channels = &measured.channels;
         let extremes = &measured.extremes;
-        let fact = Observation::now(i32::from(self.facts.contains(alarm)));
+        let fact = || Observation::now(i32::from(self.facts.contains(alarm)));
         match Row::of(alarm).signal {
             Signal::LowestCell => self.cells(extremes.lowest()),
             Signal::HighestCell => self.cells(extremes.highest()),
@@ -75,26 +75,27 @@ impl<const N: usize> Circumstances<'_, N> {
                 None => Observation::UNKNOWN,
             },
             Signal::SwitchDrop => self.switch_drop(),
-            Signal::Fact => fact,
+            Signal::Fact => fact(),
             // An input stands until it is read anew; only then it can recover.
-            Signal::Input => with(fact, Trust { complete: measured.inputs_fresh, ..Trust::NOW }),
+            Signal::Input => with(fact(), Trust { complete: measured.inputs_fresh, ..Trust::NOW }),
             Signal::CellCount => {
-                with(fact, Trust { fresh: measured.scanned, complete: measured.scanned, ..Trust::NOW })
+                with(fact(), Trust { fresh: measured.scanned, complete: measured.scanned, ..Trust::NOW })
             }
             // A sensor's fault stands by itself; its recovery needs a new reading. The manual's profile has no such row: its
             // sensor simply shows "NA" (N06), and only a lost required channel acts (X01).
             Signal::Sensor if self.config.profile() == Profile::Manual => Observation::UNKNOWN,
             Signal::Sensor => {
+                let fact = fact();
                 let faulty = fact.value != 0;
                 with(fact, Trust { complete: measured.temperatures.fresh && !faulty, bad: faulty, ..Trust::NOW })
             }
             Signal::OpenWire => {
                 let complete = channels.fresh(Channel::Cells) && measured.open_wires.none();
-                with(fact, Trust { fresh: measured.scanned, complete, ..Trust::NOW })
+                with(fact(), Trust { fresh: measured.scanned, complete, ..Trust::NOW })
             }
             // Without the terminal nothing can be said, least of all that it agrees again.
             Signal::Terminal if measured.terminal_over_stack().is_none() => Observation::UNKNOWN,
-            Signal::Terminal => fact,
+            Signal::Terminal => fact(),
             Signal::Nothing => Observation::UNKNOWN,
         }
     }

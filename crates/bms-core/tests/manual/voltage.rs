@@ -465,3 +465,17 @@ fn an_empty_pack_can_be_charged() {
         pack.until(secs(1), "recovered", |pack| pack.closed() == (true, true));
     }
 }
+
+/// P03 D32: a front end whose bus is stuck reads the end of the range in every cell, from the first scan on.
+#[test]
+fn cells_pinned_at_the_end_of_the_range_are_overvoltage() {
+    for profile in PROFILES {
+        let mut pack = Setup::new(profile).pack();
+        pack.all_cells(uv(6_553_500));
+        for _ in 0..100 {
+            pack.step();
+            assert!(!pack.closed().0, "{}", pack.story());
+        }
+        assert!(pack.has(Alarm::CellOvervoltage), "{}", pack.story());
+    }
+}

@@ -59,6 +59,8 @@ pub enum Command {
     Trace(TraceArguments),
     /// Watch a simulated pack live; switch, inject faults, change parameters
     Watch(WatchArguments),
+    /// Speak one of the protocols of owners' tools, in real time (docs/links.md)
+    Serve(ServeArguments),
     /// Check the configuration in a scenario or configuration file
     Check(CheckArguments),
     /// Print the table of parameters
@@ -134,6 +136,105 @@ pub struct WatchArguments {
     /// Simulated seconds a second.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub speed: u32,
+}
+
+/// Arguments of `serve`.
+///
+/// uart, modbus and display: raw bytes on standard input and output. ble: one line each, to the board `M 185` (MTU), `S`
+/// (subscribed), `U` (unsubscribed), `W hex` (written), `D` (disconnected), from the board `N hex` (one notification). CAN:
+/// one frame a line as candump writes it, `351#…`, both ways.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// The protocol.
+    #[arg(long)]
+    pub link: LinkKind,
+    /// Layout of the native frames (ble).
+    #[arg(long, default_value = "32s")]
+    pub layout: LayoutKind,
+    /// Dialect of the inverter CAN.
+    #[arg(long, default_value = "pylontech")]
+    pub dialect: DialectKind,
+    /// A scenario, played in real time. Default: a resting pack.
+    #[arg(long, value_name = "SCENARIO.toml")]
+    pub scenario: Option<PathBuf>,
+    /// Cells in series. Default: the state's, or 16.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(4..=24))]
+    pub cells: Option<u8>,
+    /// Fixed values to show instead of what the pack does (docs/links.md).
+    #[arg(long, value_name = "FILE.json")]
+    pub state: Option<PathBuf>,
+    /// A key press at the start opens the window for changes for this long; 0: no key is pressed.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    pub unlock: u32,
+    /// Address on a shared bus. Default: 1, on jk-can 0.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=15))]
+    pub address: Option<u8>,
+    /// Who may read over ble: anybody, or only after the connection password (the manual's way).
+    #[arg(long, default_value = "open")]
+    pub reading: ReadingKind,
+    /// The settings password that the owner chose; without it the factory's is in force.
+    #[arg(long, value_name = "PASSWORD")]
+    pub settings_password: Option<String>,
+    /// uart: also send everything unasked, every 0.45 s in which nothing was asked, for tools that only listen.
+    #[arg(long)]
+    pub upload: bool,
+    /// Serve on a new pseudo-terminal, whose path is printed.
+    #[arg(long)]
+    pub pty: bool,
+    /// Serve on a CAN interface of the system.
+    #[arg(long, value_name = "IF", conflicts_with = "pty")]
+    pub socketcan: Option<String>,
+    /// Tell every event on standard error.
+    #[arg(long)]
+    pub events: bool,
+}
+
+/// The protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LinkKind {
+    /// Bluetooth JK02.
+    Ble,
+    /// Serial 4E57.
+    Uart,
+    /// RS485 Modbus, and the native frames on its trigger.
+    Modbus,
+    /// JK CAN.
+    JkCan,
+    /// Inverter CAN.
+    InverterCan,
+    /// The serial display.
+    Display,
+}
+
+/// Layouts of the native frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LayoutKind {
+    /// JK02_32S.
+    #[value(name = "32s")]
+    S32,
+    /// JK02_24S.
+    #[value(name = "24s")]
+    S24,
+}
+
+/// Dialects of the inverter CAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DialectKind {
+    /// Pylontech low voltage 1.2.
+    Pylontech,
+    /// Victron.
+    Victron,
+    /// SMA.
+    Sma,
+}
+
+/// Who may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReadingKind {
+    /// Anybody.
+    Open,
+    /// After the connection password.
+    Password,
 }
 
 /// Arguments of `check`.

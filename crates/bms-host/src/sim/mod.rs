@@ -20,6 +20,7 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod series;
+pub mod serve;
 pub mod session;
 pub mod table;
 pub mod timeline;
@@ -81,6 +82,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         Some(Command::Parameters(arguments)) => parameters::run(arguments, json, out),
         Some(Command::Replay(data)) => replay::run(data, arguments.seed.unwrap_or(1), directory, json, colours, out),
         Some(Command::Watch(watched)) => watch::run(watched, arguments.seed, json, colours, out),
+        Some(Command::Serve(served)) => serve::run(served, arguments.seed, out),
         Some(Command::Trace(recorded)) => trace::run(recorded, json, out),
     }
 }

@@ -1,7 +1,7 @@
 //! One entry of the log: an event, and with an alarm the freeze frame.
 
 use bms_core::config::PARAMETERS;
-use bms_core::event::{Event, EventKind};
+use bms_core::event::{AccessEvent, Event, EventKind};
 use bms_core::measurement::{BATTERY_SENSORS, Reading};
 use bms_core::protection::{Alarm, AlarmSet};
 use bms_core::status::Status;
@@ -146,6 +146,7 @@ fn code(kind: EventKind) -> Option<(u8, u8, u8, i32)> {
         EventKind::Reconfigured => plain(9, 0),
         EventKind::Started => plain(10, 0),
         EventKind::ShuttingDown => plain(11, 0),
+        EventKind::Access(event) => plain(12, event.number()),
         _ => None,
     }
 }
@@ -164,6 +165,7 @@ fn kind((code, detail, index, value): (u8, u8, u8, i32)) -> Option<EventKind> {
         9 => EventKind::Reconfigured,
         10 => EventKind::Started,
         11 => EventKind::ShuttingDown,
+        12 => EventKind::Access(AccessEvent::from_number(detail)?),
         _ => return None,
     })
 }

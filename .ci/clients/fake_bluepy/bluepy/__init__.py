@@ -1,0 +1,1 @@
+"""Stands in for bluepy, whose radio needs a native build: the same names over a served board."""

@@ -134,7 +134,7 @@ impl World {
         let mut temperatures = Temperatures { battery: [Reading::NotMeasured; 5], mos: Reading::NotMeasured };
         for (index, tenths) in self.temperatures.iter().enumerate() {
             let mut reading = Reading::Valid(Temperature::from_tenths(*tenths));
-            if index >= 2 && index < 5 {
+            if (2..5).contains(&index) {
                 reading = Reading::NotMeasured;
             }
             let index = index as u8;

@@ -7,6 +7,9 @@
 pub mod differential;
 pub mod operation;
 pub mod oracle;
+pub mod outputs;
 pub mod readings;
+mod retries;
 pub mod rules;
+mod tolerance;
 pub mod watch;

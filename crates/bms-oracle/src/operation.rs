@@ -151,7 +151,7 @@ pub enum Operation {
 pub fn configuration(bytes: &mut Bytes<'_>) -> Option<ValidConfig> {
     let shape = bytes.byte();
     let chemistry = Chemistry::ALL[usize::from(shape % 3)];
-    let profile = if shape / 3 % 2 == 0 { Profile::Manual } else { Profile::Default };
+    let profile = if (shape / 3).is_multiple_of(2) { Profile::Manual } else { Profile::Default };
     let cells = bytes.pick(&[4, 5, 8, 16, 24]);
     let board = bytes.byte();
     let mut definition = BoardDefinition::MANUAL;
@@ -307,7 +307,7 @@ fn request(bytes: &mut Bytes<'_>) -> Request {
         1 | 2 => Request::SetCharge(true),
         3 => Request::SetDischarge(false),
         4 | 5 => Request::SetDischarge(true),
-        6 => Request::SetBalance(bytes.byte() % 2 == 0),
+        6 => Request::SetBalance(bytes.byte().is_multiple_of(2)),
         7 => Request::ClearLockout,
         8 => Request::ClearPermanent,
         9 => Request::EmergencyStop,
@@ -342,9 +342,9 @@ pub fn operation(bytes: &mut Bytes<'_>, config: &ValidConfig) -> Operation {
         205..=207 => Operation::Short,
         208..=210 => Operation::Charger(bytes.pick(&[None, Some(true), Some(false)])),
         211..=213 => Operation::Load(bytes.pick(&[None, Some(true), Some(false)])),
-        214 => Operation::Activation(bytes.byte() % 2 == 0),
-        215 => Operation::Reverse(bytes.byte() % 2 == 0),
-        216 | 217 => Operation::SelfTest(bytes.byte() % 3 == 0),
+        214 => Operation::Activation(bytes.byte().is_multiple_of(2)),
+        215 => Operation::Reverse(bytes.byte().is_multiple_of(2)),
+        216 | 217 => Operation::SelfTest(bytes.byte().is_multiple_of(3)),
         218..=220 => Operation::StackOffset(bytes.pick(&[0, 0, 12_000, 200_000, 1_000_000, -1_000_000, 5_000_000])),
         221..=223 => Operation::TerminalOffset(bytes.pick(&[
             0, 0, -500_000, 500_000, 500_100, 1_000_000, 1_000_100, 5_000_000, 5_000_100, 10_000_000, -1_000_100,
@@ -363,7 +363,7 @@ pub fn operation(bytes: &mut Bytes<'_>, config: &ValidConfig) -> Operation {
         245..=247 => Operation::Tick(bytes.pick(&PERIODS)),
         248..=250 => Operation::Lost(bytes.pick(&PERIODS)),
         251 => Operation::Back(bytes.pick(&[1, 100, 10_000])),
-        252 => Operation::Output(bytes.byte() % 2 == 0),
+        252 => Operation::Output(bytes.byte().is_multiple_of(2)),
         253 => Operation::Stored,
         _ => Operation::Tick(bytes.pick(&[2_000, 10_000, 60_000, 3_600_000, u32::MAX])),
     }

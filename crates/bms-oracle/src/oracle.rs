@@ -1,5 +1,6 @@
 //! The oracle: a step, in the order in which the requirements are told.
 
+use crate::outputs;
 use crate::readings::{Clock, Known, News, Scan, Sensors, Stamps, Step, read, remember};
 use crate::rules::{self, inhibits};
 use crate::watch::{Time, Watch};
@@ -50,8 +51,8 @@ pub struct Oracle {
     pub now: Time,
     /// The oracle's time of the step before.
     pub before: Time,
-    last_instant: Option<Instant>,
-    stamps: Stamps,
+    pub(crate) last_instant: Option<Instant>,
+    pub(crate) stamps: Stamps,
     /// The last complete scan.
     pub cells: Known<()>,
     /// The last complete scan's voltages.
@@ -68,44 +69,44 @@ pub struct Oracle {
     pub terminal: Known<i64>,
     /// The digital inputs.
     pub inputs: Known<Inputs>,
-    feedback: Known<Feedback>,
+    pub(crate) feedback: Known<Feedback>,
     /// The user's switches.
     pub switches: UserSwitches,
     /// Where the BMS stands.
     pub state: State,
-    state_since: Time,
+    pub(crate) state_since: Time,
     /// Since when the BMS is awake (D02).
     pub awake_since: Time,
-    stored: bool,
-    asked: bool,
-    shutdown_asked: bool,
+    pub(crate) stored: bool,
+    pub(crate) asked: bool,
+    pub(crate) shutdown_asked: bool,
     /// An emergency stop was asked for.
     pub emergency: bool,
-    announced: Vec<EventKind>,
+    pub(crate) announced: Vec<EventKind>,
     /// The switches as ordered in the last step.
     pub charge: bool,
     /// The discharge switch as ordered in the last step.
     pub discharge: bool,
     /// Everything was opened by a new start.
-    opened: bool,
-    bypassing: (bool, bool),
-    heater: bool,
-    alarms_before: AlarmSet,
+    pub(crate) opened: bool,
+    pub(crate) bypassing: (bool, bool),
+    pub(crate) heater: bool,
+    pub(crate) alarms_before: AlarmSet,
     /// The last step found its time out of order.
     pub time_back: bool,
     /// The last step came too late.
     pub late: bool,
     /// D10: trips of charge over-current, discharge over-current, short circuit, under-voltage.
     pub trips: [u32; 4],
-    conducting: [Time; 4],
-    inputs_before: Option<Inputs>,
-    restored: AlarmSet,
-    before_step: AlarmSet,
-    lost_at: Option<Time>,
-    silent_at: Option<Time>,
-    all_sensors_good: bool,
-    commanded: bool,
-    started_anew: bool,
+    pub(crate) conducting: [Time; 4],
+    pub(crate) inputs_before: Option<Inputs>,
+    pub(crate) restored: AlarmSet,
+    pub(crate) before_step: AlarmSet,
+    pub(crate) lost_at: Option<Time>,
+    pub(crate) silent_at: Option<Time>,
+    pub(crate) all_sensors_good: bool,
+    pub(crate) commanded: bool,
+    pub(crate) started_anew: bool,
     /// X15: complete scans since the start that did not fit.
     pub first_scans: u32,
     /// X15: the first scans fitted.
@@ -376,11 +377,11 @@ impl Oracle {
         if heater != self.heater {
             events.push(EventKind::Heating { active: heater });
         }
-        let balance_forbidden = rules::balance_forbidden(self, &step, self.state);
+        let balance_forbidden = outputs::balance_forbidden(self, &step, self.state);
         (self.charge, self.discharge, self.heater) = (charge, discharge, heater);
         self.before_step = self.alarms_before;
         self.alarms_before = alarms;
-        self.all_sensors_good = rules::all_sensors_good(self, &step);
+        self.all_sensors_good = outputs::all_sensors_good(self, &step);
         self.asked = false;
         self.opened = false;
         self.output_failed = None;
@@ -392,7 +393,7 @@ impl Oracle {
             heater,
             last_resort: false,
             power_released: self.state == State::Off,
-            clear_latch: rules::clear_latch(self),
+            clear_latch: outputs::clear_latch(self),
             balance_forbidden,
             trips: self.trips,
             events,
@@ -429,126 +430,6 @@ impl Oracle {
         }
     }
 
-    /// D10: counting trips, locking out, forgiving.
-    fn retries(&mut self, step: &Step, elapsed: Time) {
-        use Alarm as A;
-        let causes: [&[A]; 4] = [
-            &[A::ChargeOvercurrent, A::SevereChargeOvercurrent],
-            &[A::DischargeOvercurrent, A::SevereDischargeOvercurrent],
-            &[A::ShortCircuit],
-            &[A::CellUndervoltage],
-        ];
-        let limit = self.get(P::RetryLimit) as u32;
-        // What was counted before this step locks out in it.
-        let locked = |trips: &[u32]| limit > 0 && trips.iter().any(|trips| *trips >= limit);
-        let (charge, discharge) = (locked(&[self.trips[0], self.trips[2]]), locked(&self.trips[1..]));
-        for (alarm, locked) in [(A::ChargeLockedOut, charge), (A::DischargeLockedOut, discharge)] {
-            let watch = &mut self.watches[alarm as usize];
-            if locked && !watch.active() {
-                watch.raise(self.now);
-            } else if !locked && !self.asked && !matches!(self.state, State::ShuttingDown | State::Off) {
-                watch.clear();
-            }
-        }
-        let stale = self.stale();
-        let current = self.current.usable(self.now, stale).unwrap_or(0);
-        let (charging, discharging) = (self.charge && current > 200, self.discharge && current < -200);
-        let conducts = [charging, discharging, charging || discharging, discharging];
-        for (cause, alarms) in causes.iter().enumerate() {
-            let known = self.alarms_before.and(self.restored);
-            let tripped = alarms.iter().any(|alarm| self.active(*alarm) && !known.contains(*alarm));
-            // The limits of another chemistry say nothing, and everything is open.
-            if tripped && !self.active(A::WrongChemistry) {
-                self.trips[cause] += 1;
-                self.conducting[cause] = 0;
-            } else if conducts[cause] {
-                self.conducting[cause] += elapsed;
-                if self.conducting[cause] >= 600_000 && (limit == 0 || self.trips[cause] < limit) {
-                    self.trips[cause] = 0;
-                }
-            }
-        }
-        let forgive = |trips: &mut u32| {
-            if limit > 0 && *trips >= limit {
-                *trips = 0;
-            }
-        };
-        // A pack that is charged has more than its rebound.
-        if charging {
-            forgive(&mut self.trips[3]);
-        }
-        if let (Some(before), Some((_, now))) = (self.inputs_before, step.inputs.new()) {
-            if before.load == Some(true) && now.load == Some(false) {
-                self.trips[1..].iter_mut().for_each(forgive);
-            }
-            if before.charger == Some(true) && now.charger == Some(false) {
-                forgive(&mut self.trips[0]);
-                forgive(&mut self.trips[2]);
-            }
-        }
-        self.restored = AlarmSet::EMPTY;
-        self.inputs_before = self.inputs.last.map(|(_, inputs)| inputs);
-    }
-
-    /// Where two readings of the requirements are as good, the core's is taken over:
-    ///
-    /// * X01 does not say whether the long loss ends with the last channel or after its own time of good data;
-    /// * sensors that come in turns may count as lost early, never late (the core keeps one age for all);
-    /// * how far sensors are apart while one of them is silent is nobody's rule;
-    /// * whether the limits of a wrong chemistry lock for good, with everything open anyway, is open too;
-    /// * when within a commanded shutdown the trips are forgotten is open, and without a limit nobody counts.
-    pub fn tolerate(&mut self, verdict: &mut Verdict, core: AlarmSet, trips: [u32; 4]) {
-        let stopped = matches!(self.state, State::ShuttingDown | State::Off) || self.started_anew;
-        if stopped || self.get(P::RetryLimit) == 0 {
-            (self.trips, verdict.trips) = (trips, trips);
-        }
-        let lost = [Alarm::CellDataLost, Alarm::CurrentDataLost, Alarm::TemperatureDataLost];
-        if lost.iter().any(|alarm| self.active(*alarm) || core.contains(*alarm)) {
-            self.lost_at = Some(self.now);
-        }
-        let lost_lately = self.lost_at.is_some_and(|at| self.now - at <= 12_000);
-        if !self.all_sensors_good {
-            self.silent_at = Some(self.now);
-        }
-        let silent_lately = self.silent_at.is_some_and(|at| self.now - at <= 12_000);
-        for (alarm, either) in [
-            (Alarm::ChargeLockedOut, stopped),
-            (Alarm::DischargeLockedOut, stopped),
-            (Alarm::Abuse, self.active(Alarm::WrongChemistry)),
-            (Alarm::DeepDischarge, self.active(Alarm::WrongChemistry)),
-            (Alarm::DataLostLong, lost_lately),
-            (Alarm::TemperatureSpreadWarning, silent_lately),
-            (Alarm::TemperatureSpread, silent_lately),
-            (Alarm::TemperatureDataLost, silent_lately),
-        ] {
-            let watch = &mut self.watches[alarm as usize];
-            let (mine, theirs) = (verdict.alarms.contains(alarm), core.contains(alarm));
-            // What was due is due: a loss that the oracle has just found must be there.
-            let due = mine && watch.raised == Some(self.now) && alarm == Alarm::TemperatureDataLost;
-            if mine == theirs || !either || due {
-                continue;
-            }
-            let told = |kind: &EventKind| match kind {
-                EventKind::Raised { alarm: of, .. } | EventKind::Cleared { alarm: of } => *of == alarm,
-                _ => false,
-            };
-            verdict.events.retain(|kind| !told(kind));
-            if theirs {
-                watch.raise(self.now);
-                verdict.alarms = verdict.alarms.with(alarm);
-            } else {
-                watch.clear();
-                verdict.alarms = verdict.alarms.without(alarm);
-            }
-            match (self.before_step.contains(alarm), theirs) {
-                (false, true) => verdict.events.push(EventKind::Raised { alarm, index: None, value: 0 }),
-                (true, false) => verdict.events.push(EventKind::Cleared { alarm }),
-                _ => {}
-            }
-        }
-        self.alarms_before = verdict.alarms;
-    }
-
     /// A01: a charger lifts the terminal 5 V above the battery.
     fn lifted(&self) -> bool {
         let stale = self.stale();
@@ -569,7 +450,7 @@ impl Oracle {
         self.started_anew = matches!(self.state, State::ShuttingDown | State::Off | State::Starting);
         let next = match self.state {
             State::Starting if self.active(Alarm::AutoShutdown) || self.shutdown_asked => State::ShuttingDown,
-            State::Starting if rules::complete(self) => State::Running,
+            State::Starting if outputs::complete(self) => State::Running,
             State::Running if self.active(Alarm::AutoShutdown) || self.shutdown_asked => State::ShuttingDown,
             State::ShuttingDown if self.stored || since >= 2_000 => State::Off,
             State::Off if since >= 10_000 || woken => State::Starting,
@@ -604,13 +485,13 @@ impl Oracle {
     /// H01, D28: the heater.
     fn heat(&mut self, step: &Step) -> bool {
         let was = self.heater && !self.opened;
-        let on = rules::heater(self, step, was);
+        let on = outputs::heater(self, step, was);
         if on && !was {
-            self.heating_since = Some((self.now, rules::coldest(self).unwrap_or(0)));
+            self.heating_since = Some((self.now, outputs::coldest(self).unwrap_or(0)));
         } else if !on {
             self.heating_since = None;
         }
-        if let (Some((since, cold)), Some(now)) = (self.heating_since, rules::coldest(self)) {
+        if let (Some((since, cold)), Some(now)) = (self.heating_since, outputs::coldest(self)) {
             if now - cold >= 5 {
                 self.heating_since = Some((self.now, now));
             } else if self.now - since >= 1_800_000 {
@@ -624,7 +505,7 @@ impl Oracle {
     /// P17 and law 1: what may be closed.
     fn decide(&mut self, step: &Step) -> (bool, bool) {
         let running = self.state == State::Running;
-        let may_close = running && !self.asked && rules::all_usable(self, step);
+        let may_close = running && !self.asked && outputs::all_usable(self, step);
         let one = |was: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool| {
             let active = Alarm::ALL.iter().any(|alarm| self.active(*alarm) && inhibited(self.inhibits(*alarm)));
             let pending = Alarm::ALL
@@ -635,13 +516,13 @@ impl Oracle {
         // X12: beginning it is a closing like others, going on with it is not.
         let bypass = |going_on: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
             let others = Alarm::ALL.iter().any(|alarm| {
-                self.active(*alarm) && inhibited(self.inhibits(*alarm)) && !rules::of_one_direction(*alarm, charge)
+                self.active(*alarm) && inhibited(self.inhibits(*alarm)) && !outputs::of_one_direction(*alarm, charge)
             });
             let pending = Alarm::ALL.iter().any(|alarm| {
                 let watch = &self.watches[*alarm as usize];
-                watch.pending() && inhibited(self.inhibits(*alarm)) && !rules::of_one_direction(*alarm, charge)
+                watch.pending() && inhibited(self.inhibits(*alarm)) && !outputs::of_one_direction(*alarm, charge)
             });
-            running && wanted && !others && !pending && rules::bypassed(self, charge) && (going_on || may_close)
+            running && wanted && !others && !pending && outputs::bypassed(self, charge) && (going_on || may_close)
         };
         let (was_charge, was_discharge) = (self.charge && !self.opened, self.discharge && !self.opened);
         let charge = one(was_charge, self.switches.charge, |what| what.charge);
@@ -671,5 +552,5 @@ pub fn sensor_news(temperatures: &News<Sensors>, index: usize) -> News<i64> {
 
 /// The scan of this step.
 pub fn scan_of(step: &Step) -> Option<(Time, &Scan)> {
-    step.cells.new()
+    step.cells.measured()
 }

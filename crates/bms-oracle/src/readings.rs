@@ -17,7 +17,7 @@ pub enum News<T> {
 
 impl<T> News<T> {
     /// The measurement, if there is one.
-    pub fn new(&self) -> Option<(Time, &T)> {
+    pub fn measured(&self) -> Option<(Time, &T)> {
         match self {
             Self::New(at, value) => Some((*at, value)),
             _ => None,

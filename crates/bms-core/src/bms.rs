@@ -179,10 +179,22 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     pub fn restore(&mut self, stored: Stored, cause: ResetCause) {
         // The first would shut the BMS down at once; a reset is what helps against the second (X20).
         const MOMENTARY: AlarmSet = AlarmSet::of(&[Alarm::AutoShutdown, Alarm::LimitsCorrupt]);
+        // They recover only by the sensors that could raise them (D16, law 2).
+        const OF_BATTERY_SENSORS: AlarmSet = AlarmSet::of(&[
+            Alarm::ChargeOvertemperature,
+            Alarm::DischargeOvertemperature,
+            Alarm::ChargeUndertemperature,
+            Alarm::DischargeUndertemperature,
+            Alarm::TemperatureSpread,
+            Alarm::BatterySensorFault,
+        ]);
         match stored {
             Stored::Nothing => {}
             Stored::Snapshot(snapshot) => {
                 self.protection.raise(snapshot.alarms.minus(MOMENTARY));
+                if !snapshot.alarms.common(OF_BATTERY_SENSORS).is_empty() {
+                    self.measurement.temperatures.expect(snapshot.sensors_seen);
+                }
                 self.flags.set(Flags::EMERGENCY, snapshot.alarms.contains(Alarm::EmergencyStop));
                 self.retries = snapshot.retries;
                 self.run_time = snapshot.run_time_seconds.saturating_mul(1_000);

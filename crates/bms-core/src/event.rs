@@ -139,24 +139,31 @@ impl AccessEvent {
 const CAPACITY: usize = 8;
 
 /// A bounded queue: the oldest events are kept (the first cause matters most), later ones are counted as lost.
+///
+/// Filled from the front; fetching one moves the others up. Eight places need no ring and no indices that could be wrong.
 #[derive(Clone, Debug)]
 pub(crate) struct EventQueue {
-    queue: heapless::Deque<Event, CAPACITY>,
+    queue: [Option<Event>; CAPACITY],
     lost: u32,
 }
 
 impl EventQueue {
     pub(crate) const fn new() -> Self {
-        Self { queue: heapless::Deque::new(), lost: 0 }
+        Self { queue: [None; CAPACITY], lost: 0 }
     }
     #[inline(never)]
     pub(crate) fn push(&mut self, at: Instant, kind: EventKind) {
-        if self.queue.push_back(Event { at, kind }).is_err() {
-            self.lost = self.lost.saturating_add(1);
+        match self.queue.iter_mut().find(|place| place.is_none()) {
+            Some(free) => *free = Some(Event { at, kind }),
+            None => self.lost = self.lost.saturating_add(1),
         }
     }
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        self.queue.pop_front()
+        let mut moved = None;
+        for place in self.queue.iter_mut().rev() {
+            core::mem::swap(place, &mut moved);
+        }
+        moved
     }
     pub(crate) const fn lost(&self) -> u32 {
         self.lost

@@ -50,6 +50,10 @@ pub enum Stored {
 pub struct Snapshot {
     /// Alarms that were active; they hold to their recovery, timed ones start their release anew.
     pub alarms: AlarmSet,
+    /// Battery sensors that had delivered or are required; bit 0 is T1. A restored temperature alarm needs them for its recovery, so
+    /// that it cannot end because a sensor that tripped it is gone (D16).
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub sensors_seen: u8,
     /// Trips per cause (D10).
     pub retries: Retries,
     /// Charge in the pack, if the state of charge was known.

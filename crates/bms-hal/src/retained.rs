@@ -128,7 +128,8 @@ fn encode(snapshot: &Snapshot) -> [u32; WORDS] {
     let flags = u32::from(snapshot.remaining.is_some())
         | u32::from(charge) << 1
         | u32::from(discharge) << 2
-        | u32::from(balance) << 3;
+        | u32::from(balance) << 3
+        | u32::from(snapshot.sensors_seen) << 8;
     let [charging, discharging] = snapshot.retries.conduction_millis();
     let counts = u32::from_le_bytes(snapshot.retries.counts());
     [
@@ -173,6 +174,7 @@ fn decode(words: &[u32; WORDS]) -> Option<Snapshot> {
     let flag = |bit: u32| flags & 1_u32.wrapping_shl(bit) != 0;
     (magic == MAGIC).then(|| Snapshot {
         alarms: AlarmSet::from_bits(whole(alarms, alarms_high)),
+        sensors_seen: (flags >> 8) as u8,
         retries: Retries::restored(counts.to_le_bytes(), [charging, discharging]),
         remaining: flag(0).then(|| charge(remaining, remaining_high)),
         capacity: charge(capacity, capacity_high),
@@ -194,6 +196,7 @@ mod tests {
     fn snapshot(cycles: u32) -> Snapshot {
         Snapshot {
             alarms: AlarmSet::of(&[Alarm::ShortCircuit, Alarm::CountersCorrupt]),
+            sensors_seen: 0b1_0101,
             retries: Retries::restored([1, 2, 3, 4], [50, 60]),
             remaining: Some(ah(-3)),
             capacity: ah(280),

@@ -214,6 +214,19 @@ impl Oracle {
             }
         }
         fresh.switches = self.switches;
+        // What a battery sensor raised, only the sensors that could raise it end (D16, law 2).
+        use Alarm as A;
+        let of_sensors = [
+            A::ChargeOvertemperature,
+            A::DischargeOvertemperature,
+            A::ChargeUndertemperature,
+            A::DischargeUndertemperature,
+            A::TemperatureSpread,
+            A::BatterySensorFault,
+        ];
+        if of_sensors.iter().any(|alarm| self.active(*alarm)) {
+            fresh.sensor_seen = self.sensor_seen;
+        }
         fresh.trips = self.trips;
         fresh.restored = fresh.alarms();
         fresh.emergency = self.emergency || self.active(Alarm::EmergencyStop);

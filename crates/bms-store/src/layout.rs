@@ -54,7 +54,9 @@ impl Kind {
     #[must_use]
     pub const fn version(self) -> u8 {
         match self {
-            Self::Directory | Self::Config | Self::Faults | Self::Access | Self::Statistics => 1,
+            Self::Directory | Self::Config | Self::Access | Self::Statistics => 1,
+            // 2: which sensors had delivered.
+            Self::Faults => 2,
             // 2: what the estimator has learned.
             Self::Counters => 2,
         }

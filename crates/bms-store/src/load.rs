@@ -331,6 +331,7 @@ fn stored(report: &Report, faults: Option<Faults>, counters: Option<Counters>) -
         alarms,
         retries: faults.retries,
         switches: faults.switches,
+        sensors_seen: faults.sensors_seen,
         remaining,
         capacity: counters.capacity,
         cycle_capacity: counters.cycle_capacity,

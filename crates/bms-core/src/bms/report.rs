@@ -28,6 +28,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         };
         Snapshot {
             alarms,
+            sensors_seen: self.measurement.temperatures.seen(),
             retries,
             remaining: self.estimator.remaining(),
             capacity: self.estimator.capacity(),

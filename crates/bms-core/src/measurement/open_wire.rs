@@ -74,12 +74,15 @@ fn find(cells: &[u16], sum: u32, stack: Option<Voltage>, stack_fitted: bool) -> 
     let end_wire = short_of_stack.unwrap_or(stack_fitted);
     let mut suspects = 0_u32;
     let mut wire = None;
-    for (index, cell) in cells.iter().enumerate() {
+    let mut next = 0_usize;
+    for cell in cells {
+        let index = next;
+        next = next.wrapping_add(1);
         let value = u32::from(*cell);
         if value >= NEAR_ZERO {
             continue;
         }
-        let (lower, upper) = (index.checked_sub(1), index.wrapping_add(1));
+        let (lower, upper) = (index.checked_sub(1), next);
         let double = |other: Option<usize>| {
             let neighbour = other.and_then(|other| cells.get(other));
             neighbour.is_some_and(|neighbour| is_double(u32::from(*neighbour), value, typical))

@@ -103,6 +103,14 @@ impl TemperatureBank {
             range_due: false,
         }
     }
+    /// The battery sensors that must deliver; bit 0 is T1.
+    pub(crate) const fn seen(&self) -> u8 {
+        self.expected & !MOS_BIT
+    }
+    /// These were seen in an earlier life: they must deliver.
+    pub(crate) const fn expect(&mut self, sensors: u8) {
+        self.expected |= sensors & self.fitted & !MOS_BIT;
+    }
     /// No sensor delivers.
     #[cold]
     #[inline(never)]

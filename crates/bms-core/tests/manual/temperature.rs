@@ -2,7 +2,8 @@
 
 use bms_core::config::{Chemistry, Config, Model, PARAMETERS, ParameterId, Profile, Scope};
 use bms_core::measurement::Reading;
-use bms_core::protection::Alarm;
+use bms_core::protection::{Alarm, AlarmSet};
+use bms_core::snapshot::{ResetCause, Snapshot, Stored};
 use bms_core::time::{Duration, ms, secs};
 use bms_core::units::{ah, amps, deg_c};
 
@@ -276,5 +277,30 @@ fn temperatures_are_watched_all_the_time() {
         pack.t2 = tenths(650);
         pack.advance(secs(3));
         assert_eq!(pack.closed(), (false, false));
+    }
+}
+
+/// D16 N02: after a reset, a restored temperature alarm does not end because the sensor that raised it is gone.
+#[test]
+fn a_restored_temperature_alarm_needs_the_sensors_that_were_seen() {
+    for profile in PROFILES {
+        let setup = Setup::new(profile);
+        let mut pack = setup.started();
+        pack.t1 = tenths(700);
+        pack.until(secs(5), "trips", |pack| pack.has(Alarm::ChargeOvertemperature));
+        let snapshot = pack.bms.snapshot();
+        assert_eq!(snapshot.sensors_seen, 0b11);
+        let mut pack = setup.after_reset(Stored::Snapshot(snapshot), ResetCause::PowerOn).pack();
+        pack.t1 = Reading::Invalid;
+        pack.throughout(secs(60), "T1 is gone, T2 is cool", |pack| {
+            pack.has(Alarm::ChargeOvertemperature) && !pack.closed().0
+        });
+        pack.t1 = tenths(549);
+        pack.until(secs(10), "both are cool", |pack| !pack.has(Alarm::ChargeOvertemperature));
+        // Without such an alarm an absent optional sensor shows "NA", as after any start.
+        let calm = Snapshot { alarms: AlarmSet::EMPTY, ..snapshot };
+        let mut pack = setup.after_reset(Stored::Snapshot(calm), ResetCause::PowerOn).pack();
+        pack.t1 = Reading::NotMeasured;
+        pack.start();
     }
 }

@@ -186,7 +186,8 @@ fn perform<'g, const WORD: usize, const PAGE: usize>(
         }
         Operation::Faults(bits, trips) => {
             let retries = Retries::restored([trips; 4], [7; 2]);
-            let faults = Faults { alarms: AlarmSet::from_bits(bits), retries, switches: UserSwitches::default() };
+            let alarms = AlarmSet::from_bits(bits);
+            let faults = Faults { alarms, retries, switches: UserSwitches::default(), sensors_seen: bits as u8 & 31 };
             text(now(store.save_faults(&faults))?)
         }
         Operation::Counters(value) => {

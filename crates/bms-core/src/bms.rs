@@ -2,6 +2,7 @@
 
 mod decide;
 mod limits;
+mod protect;
 mod report;
 mod requests;
 #[cfg(test)]
@@ -11,7 +12,7 @@ pub use requests::{Refusal, Request};
 
 use crate::balancing::{BalancerCapabilities, ManualRule, Strategy};
 use crate::command::{Beep, Command, Expiring};
-use crate::config::{ParameterId as P, Profile, ValidConfig};
+use crate::config::{ParameterId as P, ValidConfig};
 use crate::estimation::{Anchor, CoulombCounter, Estimator, Evidence};
 use crate::event::{Event, EventKind, EventQueue};
 use crate::guard::LimitGuard;
@@ -21,7 +22,7 @@ use crate::limits::Tapers;
 use crate::measurement::{CHARGER_CURRENT, Calibration, Channel, Input, Limits, Measurement, WireEstimator};
 use crate::port::ErrorKind;
 use crate::precharge::Precharge;
-use crate::protection::{Alarm, AlarmSet, Circumstances, Conduct, Edges, Inhibit, Protection, Retries, Window};
+use crate::protection::{Alarm, AlarmSet, Conduct, Edges, Inhibit, Protection, Retries, Window};
 use crate::snapshot::{ResetCause, Stored, UserSwitches};
 use crate::time::Instant;
 use crate::units::Voltage;
@@ -296,174 +297,6 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.chemistry.scans = self.chemistry.scans.saturating_add(1);
         if implausible {
             self.chemistry.implausible = self.chemistry.implausible.saturating_add(1);
-        }
-    }
-
-    /// Nothing can be true of what [`Self::facts`] looks at; cheaper than looking.
-    fn nothing_remarkable(&self) -> bool {
-        let measured = &self.measurement;
-        !self.flags.has(Flags::FACTS)
-            && !measured.inputs.short_circuit
-            && !measured.inputs.self_test_failed
-            && measured.temperatures.all_valid()
-            && self.chemistry.implausible == 0
-            && self.precharge.untried()
-            && (self.retries.none() || self.retries.locked(self.retry_limit()) == (false, false))
-            && !self.heating.ineffective()
-            && (!measured.channels.good(Channel::Terminal) || self.terminal_fits())
-            && self.window.holds_wire(self.wires.worst())
-    }
-
-    /// The terminal stands where no alarm looks at it: with both switches closed, near the stack.
-    #[inline(never)]
-    fn terminal_fits(&self) -> bool {
-        let both_closed = self.command.charge.is_closed() && self.command.discharge.is_closed();
-        let drop = self.measurement.terminal_over_stack();
-        drop.is_none_or(|over| both_closed && self.window.holds_drop(over))
-    }
-
-    /// The alarms whose fact is true in this step.
-    #[inline(never)]
-    fn facts(&self) -> AlarmSet {
-        let measured = &self.measurement;
-        let flags = &self.flags;
-        let (charge_locked, discharge_locked) = self.retries.locked(self.retry_limit());
-        let both_open = !self.command.charge.is_closed() && !self.command.discharge.is_closed();
-        let sensors = self.config.profile() != Profile::Manual;
-        let mut facts = AlarmSet::EMPTY;
-        let mut add = |alarm: Alarm, is_true: bool| {
-            if is_true {
-                facts = facts.with(alarm);
-            }
-        };
-        add(Alarm::ShortCircuit, measured.inputs.short_circuit);
-        add(Alarm::CellCountMismatch, measured.scanned && measured.count != self.config.cell_count());
-        add(Alarm::BatterySensorFault, sensors && measured.temperatures.faulty_battery_sensor().is_some());
-        add(Alarm::MosSensorFault, sensors && measured.temperatures.mos_faulty());
-        add(Alarm::OpenWire, measured.scanned && measured.open_wires.confirmed());
-        add(Alarm::SelfTestFailed, measured.inputs.self_test_failed);
-        add(Alarm::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS);
-        add(Alarm::PrechargeFailed, self.precharge.failed());
-        add(Alarm::TerminalMismatch, both_open && self.terminal_mismatch());
-        add(Alarm::LimitsCorrupt, flags.has(Flags::LIMITS_CORRUPT));
-        add(Alarm::StepLate, flags.has(Flags::UNTIMELY) && !flags.has(Flags::TIME_WENT_BACK));
-        add(Alarm::TimeWentBack, flags.has(Flags::TIME_WENT_BACK));
-        add(Alarm::EmergencyStop, flags.has(Flags::EMERGENCY));
-        add(Alarm::ChargeLockedOut, charge_locked);
-        add(Alarm::DischargeLockedOut, discharge_locked);
-        add(Alarm::HeaterIneffective, self.heating.ineffective());
-        add(Alarm::OutputFailed, flags.has(Flags::OUTPUT_FAILED));
-        facts
-    }
-
-    fn circumstances(&self) -> Circumstances<'_, N> {
-        Circumstances {
-            measurement: &self.measurement,
-            config: &self.config,
-            previous: &self.command,
-            may_shut_down: self.may_shut_down(),
-            facts: self.facts(),
-            worst_wire: self.wires.worst(),
-            battery: self.measurement.temperatures.battery(),
-        }
-    }
-
-    /// D02: awake long enough, and nothing charges.
-    fn may_shut_down(&self) -> bool {
-        self.lifecycle.awake_long_enough() && !self.charger_present()
-    }
-    fn charger_present(&self) -> bool {
-        self.measurement.charger_present(self.command.charge.is_closed())
-    }
-    /// X19: the terminal forbids closing.
-    fn terminal_mismatch(&self) -> bool {
-        let limit = self.config.voltage(P::TerminalMismatchVoltage);
-        if limit == Voltage::ZERO {
-            return false;
-        }
-        let Some(over) = self.measurement.terminal_over_stack() else {
-            return false;
-        };
-        let ceiling = self
-            .config
-            .voltage(P::CellOvervoltageProtection)
-            .times(i32::from(self.config.cell_count()))
-            .plus(crate::units::mv(5_000));
-        // A charger that was recognised by its own input may stand above the stack; that is how it charges.
-        let explained = self.config.board().precharge || self.measurement.inputs.charger == Some(true);
-        (over > limit && !explained) || self.measurement.terminal_voltage > ceiling
-    }
-    fn retry_limit(&self) -> u8 {
-        u8::try_from(self.config.get(P::RetryLimit)).unwrap_or(u8::MAX)
-    }
-
-    fn protect(&mut self, elapsed: u32) -> Edges {
-        if self.guard.step(&self.config) {
-            self.flags.insert(Flags::LIMITS_CORRUPT);
-        }
-        let edges = if self.is_clear() { Edges::default() } else { self.look_at_rows(elapsed) };
-        self.flags.remove(Flags::OUTPUT_FAILED);
-        edges
-    }
-
-    /// Nothing is pending or active, and every quantity lies where no row is violated.
-    fn is_clear(&self) -> bool {
-        let measured = &self.measurement;
-        let channels = &measured.channels;
-        let both_closed = self.command.charge.is_closed() && self.command.discharge.is_closed();
-        measured.outside.nothing()
-            && self.protection.at_rest()
-            && !channels.overdue(Channel::Cells)
-            && !channels.overdue(Channel::Current)
-            && !channels.overdue(Channel::Temperatures)
-            && !measured.stack_lost()
-            && (both_closed || self.window.holds_against_diode(measured.milliamps))
-            && self.nothing_remarkable()
-    }
-
-    #[inline(never)]
-    fn look_at_rows(&mut self, elapsed: u32) -> Edges {
-        self.measurement.complete_extremes(&self.config);
-        let seen = Circumstances {
-            measurement: &self.measurement,
-            config: &self.config,
-            previous: &self.command,
-            may_shut_down: self.may_shut_down(),
-            facts: self.facts(),
-            worst_wire: self.wires.worst(),
-            battery: self.measurement.temperatures.battery(),
-        };
-        let suspects = self.window.suspects(&seen);
-        let mut edges = self.protection.step(elapsed, suspects, &seen);
-        if self.flags.has(Flags::CHANGED) {
-            // A request or a change clears no alarm in its own step (N07).
-            self.protection.keep(edges.cleared);
-            edges.cleared = AlarmSet::EMPTY;
-        }
-        // The limits of another chemistry say nothing of these cells.
-        if !self.protection.active().contains(Alarm::WrongChemistry) {
-            self.retries.trips(edges.raised);
-        }
-        edges
-    }
-
-    fn report_alarms(&mut self, now: Instant, edges: Edges) {
-        let restored = core::mem::take(&mut self.restored).common(self.protection.active());
-        let raised = edges.raised.and(restored);
-        if !raised.and(edges.cleared).is_empty() {
-            self.report_changes(now, raised, edges.cleared);
-        }
-    }
-
-    #[inline(never)]
-    fn report_changes(&mut self, now: Instant, raised: AlarmSet, cleared: AlarmSet) {
-        for alarm in raised.iter() {
-            let seen = self.circumstances();
-            let (index, value) = (seen.place(alarm), seen.observe(alarm).value);
-            self.events.push(now, EventKind::Raised { alarm, index, value });
-        }
-        for alarm in cleared.iter() {
-            self.events.push(now, EventKind::Cleared { alarm });
         }
     }
 

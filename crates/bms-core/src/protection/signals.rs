@@ -18,10 +18,17 @@ pub(crate) struct Circumstances<'a, const N: usize> {
     pub may_shut_down: bool,
     /// The alarms whose fact is true in this step.
     pub facts: AlarmSet,
+    /// The cells were scanned with the balancer off and settled (D04).
+    pub quiet: bool,
     /// The worst sense wire that is known: mΩ and number.
     pub worst_wire: Option<(u16, u8)>,
     pub battery: &'a BatteryRange,
 }
+
+/// Warnings that look at cells: they are not protective, so only quiet scans count, or the drops of the balancer's own
+/// current would raise them (D04).
+const WARNINGS_OF_CELLS: AlarmSet =
+    AlarmSet::of(&[Alarm::CellSpreadWarning, Alarm::CellUndervoltageWarning, Alarm::CellOvervoltageWarning]);
 
 impl<const N: usize> Circumstances<'_, N> {
     /// One look at what an alarm watches.
@@ -30,6 +37,9 @@ impl<const N: usize> Circumstances<'_, N> {
         let channels = &measured.channels;
         let extremes = &measured.extremes;
         let fact = || Observation::now(i32::from(self.facts.contains(alarm)));
+        if !self.quiet && WARNINGS_OF_CELLS.contains(alarm) {
+            return Observation::UNKNOWN;
+        }
         match Row::of(alarm).signal {
             Signal::LowestCell => self.cells(extremes.lowest()),
             Signal::HighestCell => self.cells(extremes.highest()),

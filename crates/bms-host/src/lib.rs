@@ -1,5 +1,6 @@
 //! A simulated pack to run the core on.
 //!
+//! * [`cells`]: models of particular cells for the state of charge.
 //! * [`plant`]: cells, wires, switches, balancer, charger, loads and heat in virtual time.
 //! * [`rig`]: plant and core together, advanced with one call.
 //! * [`mock`]: every port over the plant, and the drivers on them.
@@ -9,6 +10,7 @@
 //! * [`conformance`]: checks for any implementation of a port, also on a real board.
 //! * [`sim`]: the program `bms-sim`.
 
+pub mod cells;
 pub mod conformance;
 pub mod fault;
 pub mod flash;

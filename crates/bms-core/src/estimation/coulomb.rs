@@ -12,6 +12,8 @@ const TAIL_TIME: u32 = 30_000;
 const ANCHOR_RATE: i32 = 500;
 /// How far below the charge voltage a pack at the end of its charge may stand.
 const CHARGER_TOLERANCE: Voltage = mv(5);
+/// From this value of `capacity_learning` on a full cycle teaches.
+const FULL_CYCLES: i32 = 1;
 /// A new cycle counts only after this part of the capacity was discharged since the last full one (1/10).
 const CYCLE_DEPTH: i64 = 10;
 
@@ -32,6 +34,22 @@ pub struct CoulombCounter {
     discharged_at_full: Option<Charge>,
     cycles: u32,
     tail: u32,
+    /// At the end of a charge, with the current tailing off.
+    at_full: bool,
+    /// What the owner configured.
+    nominal: Charge,
+    /// Where a full discharge stands: the capacity is learned from it (L02).
+    round: Round,
+}
+
+/// A full discharge and charge under way (L02).
+#[derive(Clone, Copy, Debug)]
+enum Round {
+    None,
+    /// Full was seen at this count.
+    Full(Charge),
+    /// Empty was seen at this count, after this much was discharged since full.
+    Empty(Charge, Charge),
 }
 
 impl CoulombCounter {
@@ -48,6 +66,9 @@ impl CoulombCounter {
             discharged_at_full: None,
             cycles: 0,
             tail: 0,
+            at_full: false,
+            nominal: config.capacity(),
+            round: Round::None,
         }
     }
     /// The exact sum of current × time over all known intervals since the start, positive into the pack.
@@ -66,12 +87,46 @@ impl CoulombCounter {
         self.gap
     }
 
+    /// L02: a full discharge and the full charge after it give the capacity, if the two agree within a tenth.
+    fn close_round(&mut self, config: &ValidConfig) {
+        if let Round::Empty(then, discharged) = self.round
+            && config.get(P::CapacityLearning) >= FULL_CYCLES
+        {
+            let charged = self.counted.minus(then).as_milliamp_millis();
+            let apart = discharged.as_milliamp_millis().saturating_sub(charged).saturating_abs();
+            if apart <= charged / 10 {
+                self.learn(discharged);
+            }
+        }
+        self.round = Round::Full(self.counted);
+    }
+    /// Whether the pack stands at the end of its charge: at the charge voltage, its current tailed off.
+    pub(super) const fn at_full(&self) -> bool {
+        self.at_full
+    }
+    /// The learned capacity in thousandths of the configured one.
+    pub(super) fn health_permille(&self) -> u16 {
+        let permille =
+            self.capacity.as_milliamp_millis().saturating_mul(1_000).checked_div(self.nominal.as_milliamp_millis());
+        u16::try_from(permille.unwrap_or(0).clamp(0, 65_535)).unwrap_or(u16::MAX)
+    }
+    /// Takes a learned capacity: between a fifth and 110 % of the configured one.
+    pub(super) fn learn(&mut self, capacity: Charge) {
+        let nominal = self.nominal.as_milliamp_millis();
+        let (least, most) = (
+            Charge::from_milliamp_millis(nominal / 5),
+            Charge::from_milliamp_millis(nominal.saturating_add(nominal / 10)),
+        );
+        self.capacity = capacity.max(least).min(most);
+    }
     fn set_remaining(&mut self, remaining: Charge) {
         self.correction = remaining.minus(self.counted);
         self.known = true;
     }
-    fn full(&mut self) -> Option<Anchor> {
+    fn full(&mut self, config: &ValidConfig) -> Option<Anchor> {
+        self.close_round(config);
         self.tail = 0;
+        self.at_full = true;
         self.set_remaining(self.capacity);
         let depth = self.capacity.as_milliamp_millis() / CYCLE_DEPTH;
         let used = self.discharged_at_full.map(|then| self.discharged.minus(then).as_milliamp_millis());
@@ -109,13 +164,16 @@ impl Estimator for CoulombCounter {
         let gentle = || interval.current.magnitude() <= c_rate(config, ANCHOR_RATE);
         if evidence.undervoltage && milliamps < 0 && gentle() {
             self.set_remaining(Charge::ZERO);
+            if let Round::Full(then) = self.round {
+                self.round = Round::Empty(self.counted, then.minus(self.counted));
+            }
             return Some(Anchor::Empty);
         }
         // The published charge voltage holds every cell at the recovery value on average; chargers are a little short of it.
         let recovery = config.voltage(P::CellOvervoltageRecovery);
         let reaches = |voltage: Option<Voltage>| voltage.is_some_and(|is| is.plus(CHARGER_TOLERANCE) >= recovery);
         if evidence.overvoltage && milliamps > 0 && gentle() && reaches(cells.average()) {
-            return self.full();
+            return self.full(config);
         }
         if !self.known
             && interval.current.magnitude() < c_rate(config, 50)
@@ -131,10 +189,11 @@ impl Estimator for CoulombCounter {
         if tail {
             self.tail = self.tail.saturating_add(interval.known);
             if self.tail >= TAIL_TIME {
-                return self.full();
+                return self.full(config);
             }
         } else if interval.known > 0 {
             self.tail = 0;
+            self.at_full &= charging_at_it;
         }
         None
     }
@@ -156,6 +215,8 @@ impl Estimator for CoulombCounter {
             self.set_remaining(remaining.max(Charge::ZERO).min(capacity));
         }
         self.capacity = capacity;
+        self.nominal = capacity;
+        self.round = Round::None;
     }
     fn restore(&mut self, snapshot: &Snapshot) {
         if snapshot.capacity > Charge::ZERO {

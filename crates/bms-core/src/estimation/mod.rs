@@ -3,12 +3,24 @@
 //! [`CoulombCounter`] counts exactly and corrects itself at the full and the empty anchor. Better estimators implement
 //! [`Estimator`] and are chosen by type, so that only what is used is paid for.
 
+mod bank;
+mod chemistry;
+mod chemistry_tables;
 mod coulomb;
+mod display;
+mod filter;
+mod math;
+mod model;
 mod ocv;
 mod state;
+mod tracker;
 
 pub use crate::measurement::{CellScan, CurrentInterval};
+pub use chemistry::{FLAT, SLOPED, TYPICAL_FLAT, TYPICAL_SLOPED};
+pub use chemistry_tables::{LI_ION, LIFEPO4, LTO};
 pub use coulomb::CoulombCounter;
+pub use filter::ModelEstimator;
+pub use model::{CellModel, KNOTS, PATHS, Tuning};
 pub use ocv::interpolate;
 pub use state::{Learned, Source, StateOfCharge, StateOfHealth, StateOfPower};
 

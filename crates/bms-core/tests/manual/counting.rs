@@ -214,3 +214,30 @@ fn corrupt_counters_are_not_made_up() {
         assert!(permille < 300, "{permille} at 2.75 V");
     }
 }
+
+/// L02 T08: with the manual's rule the capacity is learned from a full discharge and the full charge after it, and from nothing else.
+#[test]
+fn the_capacity_is_learned_from_a_full_cycle() {
+    for (mode, expected) in [(1, ah(250)), (0, ah(280))] {
+        let mut pack = half(Setup::new(Profile::Default).every(1_000).set(P::CapacityLearning, mode));
+        fill(&mut pack);
+        // Half a discharge teaches nothing.
+        pack.current = amps(-100);
+        pack.steps(3_600);
+        fill(&mut pack);
+        assert_eq!(pack.status().capacity, ah(280));
+        // All of it does: 250 Ah out, and in again.
+        pack.current = amps(-100);
+        pack.steps(2 * 3_600 + 1_800);
+        pack.all_cells(mv(2_690));
+        pack.current = amps(-10);
+        pack.advance(secs(5));
+        assert_eq!(pack.status().capacity, ah(280), "not before it is charged again");
+        pack.all_cells(mv(3_300));
+        pack.current = amps(100);
+        pack.steps(2 * 3_600 + 1_790);
+        fill(&mut pack);
+        let learned = pack.status().capacity;
+        assert!(learned.minus(expected).as_milliamp_hours().abs() < 500, "mode {mode}: {learned:?}");
+    }
+}

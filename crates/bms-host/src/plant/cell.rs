@@ -2,6 +2,9 @@
 
 use super::Curve;
 
+/// The branch changes within about the inverse of this part of the capacity.
+const HYSTERESIS_RATE: f64 = 20.0;
+
 /// What is the same for all cells in one step of the integrator.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StepFactors {
@@ -11,12 +14,14 @@ pub(super) struct StepFactors {
     pub seconds: f64,
     /// What remains of each polarisation after the step.
     pub kept: [f64; 2],
+    /// Half the distance of the charging from the discharging branch of the open-circuit voltage, V.
+    pub hysteresis: f64,
 }
 
 impl StepFactors {
-    pub(super) fn new(micros: u64, time_constants: [f64; 2]) -> Self {
+    pub(super) fn new(micros: u64, time_constants: [f64; 2], hysteresis: f64) -> Self {
         let seconds = micros as f64 * 1e-6;
-        Self { micros, seconds, kept: time_constants.map(|tau| (-seconds / tau).exp()) }
+        Self { micros, seconds, kept: time_constants.map(|tau| (-seconds / tau).exp()), hysteresis }
     }
 }
 
@@ -33,6 +38,8 @@ pub(super) struct Cell {
     pub resistance_at_25: [f64; 3],
     /// Voltages of the two polarisations.
     pub polarisation: [f64; 2],
+    /// Where the open-circuit voltage stands between its discharging (−1) and its charging branch (1).
+    pub branch: f64,
     /// Current beside the pack's: balancer, minus self-discharge.
     pub own_current: f64,
     /// Self-discharge, a positive number.
@@ -76,7 +83,10 @@ impl Cell {
         self.polarisation = [u_fast, u_slow];
         let overpotential = u_fast + u_slow + ohmic * current;
         // A cell does not go below zero by itself; a reversed one is beyond this model.
-        let open_circuit = curve.at(self.charge * self.per_capacity).max(0.0);
+        let moved = (current * factors.seconds * self.per_capacity).abs();
+        self.branch += (current.signum() - self.branch) * (moved * HYSTERESIS_RATE).min(1.0);
+        let shift = self.branch * factors.hysteresis;
+        let open_circuit = (curve.at(self.charge * self.per_capacity) + shift).max(0.0);
         self.source = open_circuit + u_fast + u_slow;
         self.voltage = open_circuit + overpotential;
         self.heat += current * overpotential * factors.seconds;

@@ -120,7 +120,7 @@ impl Plant {
             random,
             now: 0,
             cells,
-            factors: StepFactors::new(0, kind.polarisation.map(|(_, tau)| tau)),
+            factors: StepFactors::new(0, kind.polarisation.map(|(_, tau)| tau), spec.hysteresis),
             source: 0.0,
             ohms: 0.0,
             charge_switch: PackSwitch::new(open, close),
@@ -284,7 +284,7 @@ impl Plant {
     /// One step with constant currents.
     fn integrate(&mut self, current: f64, terminal: f64, micros: u64) {
         if micros != self.factors.micros {
-            self.factors = StepFactors::new(micros, self.kind.polarisation.map(|(_, tau)| tau));
+            self.factors = StepFactors::new(micros, self.kind.polarisation.map(|(_, tau)| tau), self.spec.hysteresis);
         }
         let seconds = self.factors.seconds;
         let precharge = if self.conducting {
@@ -358,6 +358,7 @@ fn new_cell(spec: &PackSpec, kind: &CellKind, curve: &Curve, index: usize, rando
         resistance,
         resistance_at_25: resistance,
         polarisation: [0.0; 2],
+        branch: 0.0,
         own_current: -self_discharge,
         self_discharge,
         source: 0.0,

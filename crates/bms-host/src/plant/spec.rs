@@ -25,6 +25,8 @@ pub struct PackSpec {
     pub capacity_spread: f64,
     /// Relative standard deviation of the resistances from cell to cell.
     pub resistance_spread: f64,
+    /// Half the distance of the charging from the discharging branch of the open-circuit voltage, V; 0: no hysteresis.
+    pub hysteresis: f64,
     /// Ambient temperature at the start, °C; everything begins at it.
     pub ambient_c: f64,
     /// Heat that one cell gives to the ambient, W/K for one Ah^(2/3).
@@ -92,6 +94,7 @@ impl PackSpec {
             soc_spread: 0.0,
             capacity_spread: 0.0,
             resistance_spread: 0.0,
+            hysteresis: 0.0,
             ambient_c: 25.0,
             heat_loss: 0.025,
             seed: 1,

@@ -63,6 +63,12 @@ pub enum Command {
     Serve(ServeArguments),
     /// Check the configuration in a scenario or configuration file
     Check(CheckArguments),
+    /// Estimate the state of charge of measured cell data
+    Soc(SocArguments),
+    /// Turn CSV tables of a cell into the const table for the firmware
+    Cell(CellArguments),
+    /// Learn the capacity from measured ageing data, and compare it with the laboratory's
+    Capacity(CapacityArguments),
     /// Print the table of parameters
     Parameters(ParametersArguments),
 }
@@ -82,6 +88,66 @@ pub struct RunArguments {
     /// Print the status page of the end too.
     #[arg(long)]
     pub page: bool,
+}
+
+/// Arguments of `soc`.
+#[derive(Debug, Args)]
+pub struct SocArguments {
+    /// Measured data: CSV with the columns time_s,current_a,voltage_v,temp_c; soc_ref too, if it shall be compared.
+    #[arg(long, value_name = "IN.csv")]
+    pub input: PathBuf,
+    /// Where the estimate goes: CSV with the columns time_s,soc_est,soc_sigma,soc_shown.
+    #[arg(long, value_name = "OUT.csv")]
+    pub output: PathBuf,
+    /// Capacity that the BMS is configured with, in Ah.
+    #[arg(long, value_name = "AH", value_parser = parse_capacity)]
+    pub capacity_ah: f64,
+    /// State of charge that the BMS believes at the start, 0 to 1.
+    #[arg(long, value_name = "SOC", value_parser = parse_part)]
+    pub initial_soc: f64,
+    /// How sure it is of that: one standard deviation, 0 to 1.
+    #[arg(long, value_name = "SIGMA", value_parser = parse_part)]
+    pub initial_sigma: f64,
+    /// The cell: a name (pan, a123, lfpflat, calce, ae_nmc, ae_lfp, li-ion, lifepo4, lto) or a TOML file (docs/state-of-charge.md).
+    #[arg(long, value_name = "NAME|FILE")]
+    pub cell: String,
+    /// Draw the estimate with its confidence, beside soc_ref where the input has it.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+}
+
+/// Arguments of `cell`.
+#[derive(Debug, Args)]
+pub struct CellArguments {
+    /// Open-circuit voltages: CSV with the columns soc,discharge_v and, if known, charge_v.
+    #[arg(long, value_name = "OCV.csv")]
+    pub ocv: PathBuf,
+    /// Resistances: CSV with the columns temp_c,soc,ohmic_mohm,fast_mohm,middle_mohm,slow_mohm.
+    #[arg(long, value_name = "R.csv")]
+    pub resistance: PathBuf,
+    /// Capacity of the cell that was measured, in Ah.
+    #[arg(long, value_name = "AH", value_parser = parse_capacity)]
+    pub capacity_ah: f64,
+    /// Chemistry: li-ion (nmc, nca), lifepo4 (lfp) or lto.
+    #[arg(long, value_parser = parse_chemistry)]
+    pub chemistry: Chemistry,
+}
+
+/// Arguments of `capacity`.
+#[derive(Debug, Args)]
+pub struct CapacityArguments {
+    /// Measured data: CSV with the columns time_s,current_a,voltage_v,temp_c.
+    #[arg(long, value_name = "IN.csv")]
+    pub input: PathBuf,
+    /// The laboratory's cycles: CSV with the columns cycle,t_end_s,capacity_lab_ah.
+    #[arg(long, value_name = "CYCLES.csv")]
+    pub cycles: PathBuf,
+    /// Capacity that the BMS is configured with, in Ah.
+    #[arg(long, value_name = "AH", value_parser = parse_capacity)]
+    pub nominal_ah: f64,
+    /// The cell, as for `soc`.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub cell: String,
 }
 
 /// Arguments of `replay`.
@@ -258,6 +324,10 @@ pub struct ParametersArguments {
 
 fn parse_capacity(text: &str) -> Result<f64, String> {
     in_range(text, 0.01, 2_000.0, "Ah")
+}
+
+fn parse_part(text: &str) -> Result<f64, String> {
+    in_range(text, 0.0, 1.0, "")
 }
 
 fn parse_spread(text: &str) -> Result<f64, String> {

@@ -4,6 +4,8 @@
 //! [`Record`](record::Record), from which tables, plots and verdicts are made.
 
 pub mod arguments;
+pub mod capacity;
+pub mod cell;
 pub mod check;
 pub mod closed_loop;
 pub mod demonstration;
@@ -22,6 +24,8 @@ pub mod scenario;
 pub mod series;
 pub mod serve;
 pub mod session;
+pub mod soc;
+pub mod soc_plot;
 pub mod table;
 pub mod timeline;
 pub mod trace;
@@ -78,6 +82,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         Some(Command::Run(arguments_of_run)) => {
             run::run(arguments_of_run, arguments.seed, directory, json, colours, out)
         }
+        Some(Command::Capacity(measured)) => capacity::run(measured, json, out),
+        Some(Command::Cell(tables)) => cell::run(tables, out),
+        Some(Command::Soc(measured)) => soc::run(measured, json, out),
         Some(Command::Check(arguments)) => check::run(arguments, json, out),
         Some(Command::Parameters(arguments)) => parameters::run(arguments, json, out),
         Some(Command::Replay(data)) => replay::run(data, arguments.seed.unwrap_or(1), directory, json, colours, out),

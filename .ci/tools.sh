@@ -37,6 +37,16 @@ need_cargo_fuzz() {
     fi
 }
 
+# Any Node.js with npm that runs ES modules.
+need_node() {
+    command -v node >/dev/null && command -v npm >/dev/null && return
+    command -v apt-get >/dev/null || fail "install Node.js 18 or newer with npm"
+    local sudo=()
+    [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null
+}
+
 # QEMU 10 or newer for Cortex-M and RISC-V.
 need_qemu() {
     if command -v qemu-system-arm >/dev/null && command -v qemu-system-riscv32 >/dev/null; then

@@ -1,15 +1,277 @@
-//! What is stored survives everything that a flash does.
+//! What is stored survives everything that a flash does, and nothing waits for it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 
-use bms_host::flash::campaign::sequence;
+use std::cell::Cell;
+use std::pin::pin;
+use std::rc::Rc;
 
+use bms_core::bms::Request;
+use bms_core::config::{BoardDefinition, ParameterId};
+use bms_core::prelude::*;
+use bms_host::flash::campaign::{PACK, images, sequence};
+use bms_host::flash::{RamError, RamFlash};
+use bms_host::plant::{Load, PackSpec};
+use bms_host::rig::Rig;
+use bms_store::wear::{Flash, RATES};
+use bms_store::{
+    Blocking, Counters, Faults, Found, Gate, Keeper, Kind, Layout, Loaded, SaveError, Stall, Statistics, Store, now,
+    poll_once,
+};
+use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
+
+/// T01 T10 T11 S02 D10 X13: old or new, never neither, never mixed; a short run of `bms-sim store-test`.
 #[test]
 fn nothing_is_lost_wherever_the_power_is_cut() {
-    let began = std::time::Instant::now();
-    let mut figures = sequence::<4, 2048>(1, 100, 3);
-    figures.add(sequence::<8, 2048>(2, 100, 2));
-    figures.add(sequence::<1, 2048>(3, 30, 3));
-    figures.add(sequence::<4, 4096>(4, 100, 2));
-    figures.add(sequence::<32, 8192>(5, 100, 2));
-    println!("{:?} {figures:#?}", began.elapsed());
-    assert_eq!(figures.lost, 0);
+    let mut figures = sequence::<4, 2048>(11, 40, 3);
+    figures.add(sequence::<8, 2048>(12, 40, 2));
+    figures.add(images(13, 100));
+    println!("{figures:#?}");
+    assert!(figures.cuts() > 3_000 && figures.images == 100 && figures.cuts_erasing > 0, "{figures:?}");
+    assert_eq!(figures.lost, 0, "{figures:#?}");
+}
+
+type Ram = RamFlash<4, 4096>;
+
+fn open<'g>(flash: Ram, gate: &'g Gate, firmware: &ValidConfig) -> (Store<'g, Blocking<Ram>>, Loaded) {
+    let flash = Blocking(flash);
+    let layout = Layout::new(&flash, 0, 2, 3).unwrap();
+    now(Store::open(flash, gate, layout, firmware)).unwrap()
+}
+
+/// S02 S01: settings of another pack are an alarm, not a guess; an explicit act ends it.
+#[test]
+fn another_pack_than_stored_stays_open_until_it_is_configured() {
+    let gate = Gate::open();
+    let (mut store, loaded) = open(Ram::new(7), &gate, &PACK);
+    assert_eq!(loaded.stored, Stored::Nothing);
+    now(store.save_config(&PACK)).unwrap().unwrap();
+    let deep = AlarmSet::EMPTY.with(Alarm::DeepDischarge);
+    now(store.save_faults(&Faults { alarms: deep, ..Faults::NONE })).unwrap().unwrap();
+    let flash = store.into_flash().0;
+
+    let eight = Config::lifepo4(8).with_model(Model::B2a24s15p).with_capacity(ah(280)).validate().unwrap();
+    let lto = Config::lto(16).with_model(Model::B2a24s15p).with_capacity(ah(280)).validate().unwrap();
+    for other in [eight, lto] {
+        let (mut store, loaded) = open(flash.clone(), &gate, &other);
+        assert!(loaded.report.is_corrupt() && loaded.config.is_none());
+        let Stored::Snapshot(snapshot) = loaded.stored else { panic!("{:?}", loaded.stored) };
+        assert!(snapshot.alarms.contains(Alarm::StorageCorrupt), "no alarm");
+        assert!(snapshot.alarms.contains(Alarm::DeepDischarge), "the permanent fault is gone");
+        let mut bms = Bms::new(other);
+        bms.restore(loaded.stored, ResetCause::PowerOn);
+        assert!(bms.status().alarms.contains(Alarm::StorageCorrupt));
+        // The explicit act.
+        bms.reconfigure(other).unwrap();
+        assert!(!bms.status().alarms.contains(Alarm::StorageCorrupt));
+        assert!(bms.status().alarms.contains(Alarm::DeepDischarge));
+        now(store.save_config(&other)).unwrap().unwrap();
+        now(store.save_faults(&Faults::of(&bms.snapshot()))).unwrap().unwrap();
+        let (_, loaded) = open(store.into_flash().0, &gate, &other);
+        assert!(!loaded.report.is_corrupt());
+        assert_eq!(loaded.config, Some(other));
+    }
+}
+
+/// A page that no longer changes costs the second copy, and nothing else.
+#[test]
+fn a_stuck_page_is_noticed_and_costs_one_copy() {
+    let gate = Gate::open();
+    for page in 0..4 {
+        let mut flash = Ram::new(7);
+        flash.stick(page);
+        let (mut store, _) = open(flash, &gate, &PACK);
+        let mut count = 0;
+        for _ in 0..200 {
+            count += 1;
+            let counters = Counters { cycles: count, ..Counters::NONE };
+            now(store.save_counters(&counters)).unwrap().unwrap();
+        }
+        let health = store.health();
+        assert!(health.failing[page / 2] && !health.failing[1 - page / 2], "page {page}: {health:?}");
+        let (_, loaded) = open(store.into_flash().0, &gate, &PACK);
+        assert_eq!(loaded.counters.cycles, count, "page {page}");
+    }
+}
+
+/// What a newer firmware wrote is neither used nor overwritten.
+#[test]
+fn newer_records_are_refused_and_kept() {
+    use sequential_storage::cache::Cache;
+    use sequential_storage::map::{MapConfig, MapStorage};
+    let gate = Gate::open();
+    let (mut store, _) = open(Ram::new(7), &gate, &PACK);
+    now(store.save_config(&PACK)).unwrap().unwrap();
+    let mut flash = Blocking(store.into_flash().0);
+    // A record as the documentation of the format describes it, of version 99, in the first bank.
+    let mut record = vec![Kind::Faults as u8, 99, 2, 0, 9, 0, 0, 0, 0xAB, 0xCD];
+    let sum = record.iter().fold(!0_u32, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { (sum >> 1) ^ 0xEDB8_8320 } else { sum >> 1 })
+    });
+    record.extend((!sum).to_le_bytes());
+    record.iter_mut().for_each(|byte| *byte ^= 0xA5);
+    let mut map: MapStorage<u8, _, _> =
+        MapStorage::new(&mut flash, MapConfig::try_new(0..8192).unwrap(), Cache::new_uncached());
+    now(map.store_item(&mut [0; 512], &(Kind::Faults as u8), &record.as_slice())).unwrap().unwrap();
+
+    let (mut store, loaded) = open(flash.0, &gate, &PACK);
+    assert_eq!(loaded.report.of(Kind::Faults), Found::Newer);
+    assert!(loaded.report.is_corrupt());
+    now(store.start()).unwrap();
+    assert_eq!(now(store.save_faults(&Faults::NONE)).unwrap(), Err(SaveError::Newer));
+    let (_, again) = open(store.into_flash().0, &gate, &PACK);
+    assert_eq!(again.report.of(Kind::Faults), Found::Newer, "it was overwritten");
+    assert_eq!(again.report.copies[2], 2, "and it was copied");
+}
+
+/// The reckoning of the wear agrees with a month of saving on a flash that counts, and the pages wear evenly.
+#[test]
+fn wear_is_as_reckoned() {
+    const DAYS: u32 = 12;
+    let gate = Gate::open();
+    let mut flash = Blocking(RamFlash::<4, 4096>::new(24));
+    let layout = Layout::new(&flash, 0, 8, 8).unwrap();
+    flash.0.start_journal();
+    let (mut store, _) = now(Store::open(flash, &gate, layout, &PACK)).unwrap();
+    let spread = |count: u32, step: u32, of: u32| step * count / of != (step + 1) * count / of;
+    let steps = RATES.counters;
+    for step in 0..DAYS * steps {
+        let step = step % steps;
+        if spread(RATES.config, step, steps) {
+            now(store.save_config(&PACK)).unwrap().unwrap();
+            now(store.settle()).unwrap().unwrap();
+        }
+        if spread(RATES.faults, step, steps) {
+            now(store.save_faults(&Faults::NONE)).unwrap().unwrap();
+            now(store.settle()).unwrap().unwrap();
+        }
+        if spread(RATES.access, step, steps) {
+            now(store.save_access(&[7; 121])).unwrap().unwrap();
+            now(store.settle()).unwrap().unwrap();
+        }
+        if spread(RATES.statistics, step, steps) {
+            now(store.save_statistics(&Statistics::new())).unwrap().unwrap();
+            now(store.settle()).unwrap().unwrap();
+        }
+        now(store.save_counters(&Counters::NONE)).unwrap().unwrap();
+        now(store.settle()).unwrap().unwrap();
+        now(store.tidy());
+    }
+    let flash = store.into_flash().0;
+    let banks = &flash.wear()[..16];
+    let measured = f64::from(banks.iter().sum::<u32>()) / 16.0 / f64::from(DAYS) * 3_652.5;
+    let model = Flash { page: 4096, word: 4, bank_pages: 8, log_pages: 8 };
+    let reckoned = model.erases_of_a_bank_page(RATES, 10);
+    println!("10 years, measured: {measured:.0} erases a page, reckoned: {reckoned}; {banks:?}");
+    assert!(measured < reckoned as f64 && measured > reckoned as f64 * 0.8, "{measured} {reckoned}");
+    assert!(banks.iter().max().unwrap() - banks.iter().min().unwrap() <= 1, "{banks:?}");
+    assert_eq!(flash.rewrites, 0);
+}
+
+/// A flash that notes when it was touched, and how much at once.
+struct Spy {
+    flash: Ram,
+    log: Rc<Touched>,
+}
+
+#[derive(Default)]
+struct Touched {
+    written: Cell<usize>,
+    erased: Cell<usize>,
+    erases: Cell<usize>,
+}
+
+impl ErrorType for Spy {
+    type Error = RamError;
+}
+impl ReadNorFlash for Spy {
+    const READ_SIZE: usize = 1;
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), RamError> {
+        self.flash.read(offset, bytes)
+    }
+    fn capacity(&self) -> usize {
+        self.flash.capacity()
+    }
+}
+impl NorFlash for Spy {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = 4096;
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), RamError> {
+        self.log.erased.set(self.log.erased.get() + 1);
+        self.log.erases.set(self.log.erases.get() + 1);
+        self.flash.erase(from, to)
+    }
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), RamError> {
+        self.log.written.set(self.log.written.get() + bytes.len());
+        self.flash.write(offset, bytes)
+    }
+}
+
+/// D09 D02: in a pack at work the flash is written a chunk at a time and erased only with the switches open; nothing that is
+/// due waits for long, and the age of what is not saved is told.
+#[test]
+fn a_pack_at_work_never_waits_for_its_flash() {
+    // No gate latch: an erase may only come with the switches open.
+    let board = BoardDefinition { hardware_short_circuit: false, ..BoardDefinition::MANUAL };
+    let pack = PACK.to_config().with_board(board).validate().unwrap();
+    let mut spec = PackSpec::new(Chemistry::LiFePo4, 16);
+    spec.capacity_ah = 280.0;
+    spec.soc = 0.9;
+    let mut rig = Rig::new(pack, &spec).unwrap();
+    let touched = Rc::new(Touched::default());
+    let flash = Blocking(Spy { flash: Ram::new(7), log: Rc::clone(&touched) });
+    let layout = Layout::new(&flash, 0, 2, 3).unwrap();
+    let keeper: Keeper = Keeper::new(Stall { write: ms(3), erase: ms(45) });
+    let (mut store, loaded) = now(Store::open(flash, keeper.gate(), layout, &pack)).unwrap();
+    now(store.start()).unwrap();
+    keeper.begin(&loaded, &pack);
+    let mut oldest = Duration::ZERO;
+    let (mut erased_open, mut steps_closed) = (0, 0_u32);
+    {
+        let mut saving = pin!(keeper.run(&mut store));
+        rig.plant_mut().set_load(Load::Current(40.0));
+        for step in 0..150_000_u32 {
+            if step % 10_000 == 1_500 {
+                let trigger = 10_000 + 1_000 * (step as i32 / 10_000);
+                rig.set_parameter(ParameterId::BalanceTrigger, trigger).unwrap();
+            }
+            if step % 15_000 == 13_000 {
+                rig.request(Request::EmergencyStop).unwrap();
+            }
+            if step % 15_000 == 14_000 {
+                rig.request(Request::ResetEmergencyStop).unwrap();
+            }
+            let command = rig.step();
+            let events: Vec<Event> = rig.take_events().collect();
+            for event in &events {
+                keeper.event(event, rig.bms());
+            }
+            let at = rig.now();
+            keeper.after_step(at, rig.bms_mut());
+            touched.written.set(0);
+            touched.erased.set(0);
+            let _ = poll_once(saving.as_mut());
+            let closed = command.charge.is_closed() || command.discharge.is_closed();
+            steps_closed += u32::from(closed);
+            assert!(touched.written.get() <= Gate::CHUNK, "{} bytes at once", touched.written.get());
+            assert!(touched.erased.get() <= 1 && !(closed && touched.erased.get() > 0), "erased with a switch closed");
+            erased_open += touched.erased.get();
+            let unsaved = keeper.unsaved();
+            let worst = [unsaved.config, unsaved.faults, unsaved.counters].into_iter().flatten().max();
+            oldest = oldest.max(worst.unwrap_or(Duration::ZERO));
+            assert_eq!(unsaved.events_lost, 0);
+        }
+    }
+    println!("{steps_closed} steps closed, {erased_open} erases with open switches, oldest unsaved {oldest:?}");
+    assert!(steps_closed > 100_000 && erased_open > 0, "{steps_closed} {erased_open}");
+    assert!(oldest <= secs(60), "something waited for {oldest:?}");
+    let flash = store.into_flash().0.flash;
+    let gate = Gate::open();
+    let (mut store, loaded) = open(flash, &gate, &pack);
+    assert_eq!(loaded.config, Some(*rig.bms().config()));
+    let Stored::Snapshot(snapshot) = loaded.stored else { panic!("{:?}", loaded.stored) };
+    let difference = snapshot.remaining.unwrap().minus(rig.bms().snapshot().remaining.unwrap());
+    assert!(difference.as_milliamp_hours().abs() <= 280_000 / 80, "{difference:?}");
+    let mut numbers = Vec::new();
+    now(store.for_each_entry(|entry| numbers.push(entry.number))).unwrap().unwrap();
+    assert!(numbers.len() > 20 && numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
 }

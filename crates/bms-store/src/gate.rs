@@ -169,9 +169,16 @@ impl Gate {
     pub(crate) fn may_erase(&self) -> bool {
         self.free.get() || self.erase.get() > 0
     }
-    /// Waits for the next moment, of any kind.
+    /// Takes a moment of any kind, whole; waits for one if there is none, also while the gate is free.
     pub(crate) async fn moment(&self) {
-        self.wait(|| self.write.get() > 0).await;
+        poll_fn(|context| {
+            if self.write.replace(0) > 0 {
+                return Poll::Ready(());
+            }
+            self.park(context);
+            Poll::Pending
+        })
+        .await;
     }
 }
 
@@ -184,4 +191,34 @@ fn take(budget: &Cell<usize>, length: usize, whole: usize) -> bool {
     }
     budget.set(left.saturating_sub(needed));
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use core::pin::pin;
+
+    use super::*;
+    use crate::blocking::poll_once;
+
+    /// Whoever waits for moments gets each one once: nothing spins.
+    #[test]
+    fn a_moment_comes_once_an_offer() {
+        for gate in [Gate::new(), Gate::open()] {
+            assert!(poll_once(pin!(gate.moment())).is_pending());
+            gate.offer(Moment::Write);
+            assert!(poll_once(pin!(gate.moment())).is_ready());
+            assert!(poll_once(pin!(gate.moment())).is_pending());
+        }
+    }
+
+    #[test]
+    fn an_erase_needs_an_offer_of_its_own() {
+        let gate = Gate::new();
+        gate.offer(Moment::Write);
+        assert!(poll_once(pin!(gate.erase())).is_pending() && gate.wants_erase());
+        gate.offer(Moment::Erase);
+        assert!(poll_once(pin!(gate.erase())).is_ready());
+        assert!(poll_once(pin!(gate.erase())).is_pending());
+        assert!(poll_once(pin!(gate.write(4))).is_pending(), "an erase is all that fits");
+    }
 }

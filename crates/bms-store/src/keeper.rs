@@ -244,6 +244,16 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
         }
         self.gate.offer(Moment::of(bms.config(), &bms.command(), now, bms.deadline(), self.stall));
     }
+    /// Makes everything due, as before a planned power-off or an update of the firmware.
+    pub fn save_everything(&self) {
+        self.with(|desk| {
+            desk.counters_since.get_or_insert(desk.now);
+            if desk.faults != desk.faults_saved {
+                desk.faults_since.get_or_insert(desk.now);
+            }
+            desk.statistics_due = true;
+        });
+    }
     /// How old what is not saved yet is.
     #[must_use]
     pub fn unsaved(&self) -> Unsaved {

@@ -13,16 +13,17 @@
 
 use core::cell::RefCell;
 
-use bms_core::config::{BoardDefinition, ParameterId, ValidConfig};
+use bms_core::config::BoardDefinition;
 use bms_core::port::compose::Senses;
 use bms_core::port::{ErrorKind, Heater, Indicator, Power, Sampler, Switches};
-use bms_core::time::Instant;
+use bms_core::time::{Duration, Instant};
 use bms_hal::{
     Averaged, CellTaps, DigitalInputs, Direction, DividedVoltage, ExpiringOutput, Gates, Layout, LedAndBuzzer,
     Multiplexed, PowerHold, Reference, Scale, SharedAdc, ShuntAmplifier, Thermistor, ThermistorTable, Thermistors,
     Unchecked,
 };
 use bms_rp2040::{EmbassyClock, FULL_SCALE, Rp2040Adc, comparator};
+use cortex_m::peripheral::scb::SystemHandler;
 use cortex_m::peripheral::syst::SystClkSource;
 use embassy_rp::Peri;
 use embassy_rp::adc::{Adc, Channel, Config};
@@ -102,12 +103,11 @@ pub fn taps<'a>(adc: &'a Converter, select: [Peri<'static, AnyPin>; 4]) -> Taps<
 pub fn sampler<'a>(
     adc: &'a Converter,
     taps: &'a Taps<'_>,
-    config: &ValidConfig,
+    period: Duration,
     charger: Peri<'static, PIN_6>,
     activation: Peri<'static, PIN_7>,
 ) -> impl Sampler<CELLS> {
     let taps = SharedAdc(taps);
-    let period = config.duration(ParameterId::SamplePeriod);
     let shunt = Averaged::<_, EXTRA_BITS>::new(SharedAdc(adc));
     let inputs = DigitalInputs::new(&GATES)
         .with_charger(Input::new(charger, Pull::Down))
@@ -126,9 +126,11 @@ pub fn uart(uart: Peri<'static, UART0>, tx: Peri<'static, PIN_0>) -> UartTx<'sta
 
 /// A millisecond's interrupt: ends the heater in time and wakes the loop.
 pub fn start_tick() {
-    let Some(cortex_m::Peripherals { SYST: mut timer, .. }) = cortex_m::Peripherals::take() else {
+    let Some(cortex_m::Peripherals { SYST: mut timer, SCB: mut system, .. }) = cortex_m::Peripherals::take() else {
         return;
     };
+    // SAFETY: nothing relies on this priority; below the comparator's.
+    unsafe { system.set_priority(SystemHandler::SysTick, 0xc0) };
     timer.set_clock_source(SystClkSource::Core);
     timer.set_reload(embassy_rp::clocks::clk_sys_freq() / 1_000 - 1);
     timer.clear_current();

@@ -30,20 +30,17 @@ fn main() -> ! {
     let switches = board::gates(p.PIN_2, p.PIN_3, p.PIN_4);
     let cause = reset_cause();
     let mut watchdog = HealthyWatchdog::new(Rp2040Watchdog::start(p.WATCHDOG, Time::from_millis(500)));
-    let (config, stored) = match BMS_PARAMETERS.apply(PACK) {
-        Ok(config) => (config, RETAINED.load(cause)),
-        Err(_) => (PACK, Stored::Corrupt),
-    };
+    let period = sample_period();
     let adc = board::adc(p.ADC, p.PIN_26, p.PIN_27);
     let taps = board::taps(&adc, [p.PIN_10.into(), p.PIN_11.into(), p.PIN_12.into(), p.PIN_13.into()]);
-    let sampler = board::sampler(&adc, &taps, &config, p.PIN_6, p.PIN_7);
+    let sampler = board::sampler(&adc, &taps, period, p.PIN_6, p.PIN_7);
     let pack = Board::new(sampler, switches, board::CLOCK)
         .with_heater(board::heater(p.PIN_5))
         .with_indicator(board::indicator(p.PIN_25, p.PIN_8))
         .with_power(board::power(p.PIN_9));
     let mut uart = board::uart(p.UART0, p.PIN_0);
-    let mut bms = Driver::new(Bms::<{ board::CELLS }>::with_capacity(config), pack);
-    bms.bms_mut().restore(stored, cause);
+    let mut bms = Driver::new(const { Bms::<{ board::CELLS }>::with_capacity(PACK) }, pack);
+    restore(bms.bms_mut(), cause);
 
     let mut line = Line::<320>::new();
     let mut next_line = Instant::ZERO;
@@ -71,6 +68,24 @@ fn main() -> ! {
         // As much as the UART's buffer takes without waiting.
         let _ = uart.blocking_write(line.next(board::UART_BYTES_PER_TICK));
     }
+}
+
+#[inline(never)]
+fn sample_period() -> Duration {
+    BMS_PARAMETERS.apply(PACK).unwrap_or(PACK).duration(ParameterId::SamplePeriod)
+}
+
+/// Parameters of the block, and what was known before a reset. A function of its own, so that its stack is free again.
+#[inline(never)]
+fn restore(bms: &mut Bms<{ board::CELLS }>, cause: ResetCause) {
+    let stored = match BMS_PARAMETERS.apply(PACK) {
+        Ok(config) => {
+            *bms = Bms::with_capacity(config);
+            RETAINED.load(cause)
+        }
+        Err(_) => Stored::Corrupt,
+    };
+    bms.restore(stored, cause);
 }
 
 #[panic_handler]

@@ -494,3 +494,109 @@ fn destroy_both<const WORD: usize, const PAGE: usize>(
         }
     }
 }
+
+/// Opens arbitrary images and writes into them: nothing panics, what is not blank is never taken for a new board, and what
+/// is saved afterwards is there.
+#[must_use]
+pub fn images(seed: u64, count: u64) -> Figures {
+    const PAGE: usize = 2_048;
+    let mut figures = Figures::default();
+    let mut noise = Noise(seed ^ 0x1ae5);
+    let pages = 3 * 2 + LOG as usize;
+    for number in 0..count {
+        let mut bytes = vec![0xFF; pages * PAGE];
+        match number % 4 {
+            0 => bytes.iter_mut().for_each(|byte| *byte = noise.next().to_le_bytes()[0]),
+            // Pages that look used, full of noise or of zeros.
+            1 => {
+                for page in bytes.chunks_mut(PAGE) {
+                    if noise.below(3) > 0 {
+                        let zero = noise.below(2) == 0;
+                        page.iter_mut().for_each(|byte| *byte = if zero { 0 } else { noise.next().to_le_bytes()[0] });
+                        page.iter_mut().take(4).for_each(|byte| *byte = 0);
+                    }
+                }
+            }
+            // Sparse damage.
+            2 => {
+                for _ in 0..noise.below(4_000) {
+                    let place = noise.below(bytes.len());
+                    if let Some(byte) = bytes.get_mut(place) {
+                        *byte &= noise.next().to_le_bytes()[0];
+                    }
+                }
+            }
+            // Another firmware's data.
+            _ => bytes.iter_mut().enumerate().for_each(|(place, byte)| *byte = (place >> 3).to_le_bytes()[0]),
+        }
+        figures.images += 1;
+        if let Err(error) = one_image(bytes, &mut noise) {
+            figures.loss(format!("seed {seed}, image {number}: {error}"));
+        }
+    }
+    figures
+}
+
+/// Opens one image and uses it; says what is wrong.
+///
+/// # Errors
+/// What must not be.
+pub fn image(bytes: &[u8]) -> Result<(), String> {
+    one_image(bytes.to_vec(), &mut Noise(bytes.len() as u64))
+}
+
+fn one_image(bytes: Vec<u8>, noise: &mut Noise) -> Result<(), String> {
+    const WORD: usize = 4;
+    const PAGE: usize = 2_048;
+    let gate = Gate::open();
+    let mut flash = RamFlash::<WORD, PAGE>::with_content(bytes);
+    let least = (3 * 2 + LOG as usize) * PAGE;
+    if flash.bytes().len() < least {
+        let mut bytes = flash.bytes().to_vec();
+        bytes.resize(least, 0xFF);
+        flash = RamFlash::with_content(bytes);
+    }
+    let programmed: u32 = flash.bytes().iter().take(6 * PAGE).map(|byte| byte.count_zeros()).sum();
+    let (mut store, loaded) = open(flash, &gate, 3).ok_or("it could not be opened")?;
+    let new = loaded.stored == Stored::Nothing && !loaded.report.is_corrupt();
+    if new && programmed > 5_000 {
+        return Err(format!("{programmed} programmed bits were taken for a new board"));
+    }
+    now(store.start()).ok_or("the start waits")?;
+    let corrupt = loaded.report.is_corrupt();
+    // The next start must not think better of it.
+    let flash = store.into_flash().0;
+    let (store, again) = open(flash, &gate, 3).ok_or("it could not be opened again")?;
+    if corrupt && !again.report.is_corrupt() {
+        return Err("the first start says corrupt, the second does not".to_owned());
+    }
+    // Something else is saved first: what was wrong must still be said.
+    let (store, saved) = perform(store, &gate, 3, Operation::Counters(1 + noise.below(9) as i64)).ok_or("it waits")?;
+    let (_, third) = open(store.into_flash().0, &gate, 3).ok_or("it could not be opened a third time")?;
+    let held = |loaded: &Loaded| match loaded.stored {
+        Stored::Snapshot(snapshot) => snapshot.alarms.contains(Alarm::StorageCorrupt),
+        Stored::Corrupt => true,
+        _ => false,
+    };
+    if corrupt && !held(&third) {
+        return Err(format!("after something was saved, nothing is said any more ({saved:?})"));
+    }
+    Ok(())
+}
+
+/// The image of a store that was used for so many operations: words of 4 bytes, pages of 2 kB, as [`image`] takes it.
+#[must_use]
+pub fn sample_image(seed: u64, operations: usize) -> Vec<u8> {
+    let gate = Gate::open();
+    let mut noise = Noise(seed);
+    let mut contents = Contents::default();
+    let mut flash = RamFlash::<4, 2_048>::new(6 + LOG as usize);
+    for _ in 0..operations {
+        let operation = Operation::random(&mut noise, &contents);
+        let done = open(flash.clone(), &gate, 3).and_then(|(store, _)| perform(store, &gate, 3, operation));
+        let Some((store, Ok(()))) = done else { break };
+        flash = store.into_flash().0;
+        contents = operation.apply(contents);
+    }
+    flash.bytes().to_vec()
+}

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use bms_core::config::Chemistry;
 use clap::{Args, Parser, Subcommand};
 
+use super::memory::{ImageArguments, TestArguments};
+
 /// A battery protection system on a simulated pack.
 ///
 /// Without a command: a demonstration day on a 16-cell LiFePO4 pack.
@@ -21,6 +23,9 @@ pub struct Arguments {
     /// What randomness starts from: the same seed gives the same run. Default: the scenario's, or 1.
     #[arg(long, global = true, value_name = "N")]
     pub seed: Option<u64>,
+    /// The flash of the simulated board: what it remembers from one run to the next (demonstration, run, watch).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub store: Option<PathBuf>,
 }
 
 /// Where results go.
@@ -71,6 +76,12 @@ pub enum Command {
     Capacity(CapacityArguments),
     /// Print the table of parameters
     Parameters(ParametersArguments),
+    /// What a store's image holds: settings, faults, counters, lifetime statistics, trips by kind
+    Status(ImageArguments),
+    /// The events in a store's image, with freeze frames
+    Log(ImageArguments),
+    /// Cut the power at every word written and erased, flip bits, open arbitrary images: is anything lost?
+    StoreTest(TestArguments),
 }
 
 /// Arguments of `run`.

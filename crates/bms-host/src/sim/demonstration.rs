@@ -9,7 +9,7 @@ use super::failure::{Failure, FileError, Outcome, write};
 use super::page::PRINTED_WIDTH;
 use super::plot;
 use super::report;
-use super::run::{milliseconds, play_with};
+use super::run::{Files, milliseconds, play_with};
 use super::scenario::{self, Refused};
 
 /// The day; also an example of a scenario.
@@ -21,6 +21,7 @@ const DAY: &str = include_str!("../../scenarios/demonstration-day.toml");
 /// If the plots cannot be written.
 pub fn run(
     seed: Option<u64>,
+    store: Option<&Path>,
     plots: &Path,
     json: Option<&Path>,
     coloured: bool,
@@ -39,7 +40,8 @@ pub fn run(
         ProgressStyle::with_template("{msg} {bar:40} {percent:>3} %").unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.set_message(scenario.title.clone());
-    let finished = play_with(&scenario, seed, None, &mut |now_ms| bar.set_position(now_ms / 1_000))?;
+    let finished =
+        play_with(&scenario, seed, Files { trace: None, store }, &mut |now_ms| bar.set_position(now_ms / 1_000))?;
     bar.finish_and_clear();
     let record = &finished.session.record;
     let took = started.elapsed();

@@ -11,6 +11,7 @@ pub mod closed_loop;
 pub mod demonstration;
 pub mod failure;
 pub mod measured;
+pub mod memory;
 pub mod numbers;
 pub mod open_loop;
 pub mod page;
@@ -20,6 +21,7 @@ pub mod record;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod saving;
 pub mod scenario;
 pub mod series;
 pub mod serve;
@@ -76,11 +78,12 @@ fn complain(reason: &dyn std::fmt::Display) -> ExitCode {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failure> {
     let json = arguments.output.json.as_deref();
     let directory = &arguments.output.out;
+    let store = arguments.store.as_deref();
     let colours = coloured(arguments.output.color);
     match &arguments.command {
-        None => demonstration::run(arguments.seed, directory, json, colours, out),
+        None => demonstration::run(arguments.seed, store, directory, json, colours, out),
         Some(Command::Run(arguments_of_run)) => {
-            run::run(arguments_of_run, arguments.seed, directory, json, colours, out)
+            run::run(arguments_of_run, arguments.seed, store, directory, json, colours, out)
         }
         Some(Command::Capacity(measured)) => capacity::run(measured, json, out),
         Some(Command::Cell(tables)) => cell::run(tables, out),
@@ -88,7 +91,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         Some(Command::Check(arguments)) => check::run(arguments, json, out),
         Some(Command::Parameters(arguments)) => parameters::run(arguments, json, out),
         Some(Command::Replay(data)) => replay::run(data, arguments.seed.unwrap_or(1), directory, json, colours, out),
-        Some(Command::Watch(watched)) => watch::run(watched, arguments.seed, json, colours, out),
+        Some(Command::Watch(watched)) => watch::run(watched, arguments.seed, store, json, colours, out),
+        Some(Command::Status(image)) => memory::status(image, directory, json, out),
+        Some(Command::Log(image)) => memory::log(image, directory, json, out),
+        Some(Command::StoreTest(tested)) => memory::store_test(*tested, arguments.seed.unwrap_or(1), json, out),
         Some(Command::Serve(served)) => serve::run(served, arguments.seed, out),
         Some(Command::Trace(recorded)) => trace::run(recorded, json, out),
     }

@@ -26,21 +26,30 @@ pub struct Finished {
 /// # Errors
 /// If the scenario's pack is impossible.
 pub fn play(scenario: &Scenario, seed: u64) -> Result<Finished, FileError> {
-    play_with(scenario, seed, None, &mut |_| ())
+    play_with(scenario, seed, Files::default(), &mut |_| ())
 }
 
-/// Plays a scenario to its end, with a trace if a file is named, and tells now and then how far it is, in ms.
+/// Files that a run uses besides the scenario.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Files<'a> {
+    /// Where the trace goes.
+    pub trace: Option<&'a Path>,
+    /// What keeps the board's memory from one run to the next.
+    pub store: Option<&'a Path>,
+}
+
+/// Plays a scenario to its end, with a trace and a store if files are named, and tells now and then how far it is, in ms.
 ///
 /// # Errors
 /// If the scenario's pack is impossible or the trace cannot be written.
 pub fn play_with(
     scenario: &Scenario,
     seed: u64,
-    trace: Option<&Path>,
+    files: Files<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Finished, FileError> {
-    let mut session = Session::of(scenario, seed)?;
-    if let Some(file) = trace {
+    let mut session = Session::with_store(scenario, seed, files.store)?;
+    if let Some(file) = files.trace {
         session.trace_to(file)?;
     }
     let mut answers = Vec::new();
@@ -64,6 +73,7 @@ pub fn play_with(
         }
     }
     session.finish_trace()?;
+    session.finish_store()?;
     let mut verdicts = answers;
     verdicts.extend(scenario.expect.iter().map(|(line, expect)| judge(*line, expect, &session.record)));
     Ok(Finished { session, verdicts })
@@ -112,6 +122,7 @@ pub fn milliseconds(seconds: f64) -> u64 {
 pub fn run(
     arguments: &RunArguments,
     seed: Option<u64>,
+    store: Option<&Path>,
     plots: &Path,
     json: Option<&Path>,
     coloured: bool,
@@ -129,7 +140,7 @@ pub fn run(
         }
     };
     let seed = seed.or(scenario.seed).unwrap_or(1);
-    let finished = play_with(&scenario, seed, arguments.trace.as_deref(), &mut |_| ())?;
+    let finished = play_with(&scenario, seed, Files { trace: arguments.trace.as_deref(), store }, &mut |_| ())?;
     writeln!(out, "{}", scenario.title)?;
     if finished.session.record.trips.iter().any(|trip| !trip.alarm.is_warning()) {
         writeln!(out, "{}", report::trips(&finished.session.record))?;

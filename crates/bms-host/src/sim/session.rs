@@ -20,6 +20,7 @@ use super::closed_loop::{self, ClosedLoop};
 use super::failure::FileError;
 use super::open_loop::OpenLoop;
 use super::record::Record;
+use super::saving::{Saving, cells_before};
 use super::scenario::{Change, Fault, MAXIMUM_CELLS, Scenario};
 use super::world::World;
 
@@ -39,6 +40,8 @@ pub struct Session {
     /// What the store had at the start.
     stored: Stored,
     tracer: Option<Tracer>,
+    /// The store, if the board has one.
+    saving: Option<Saving>,
 }
 
 /// Writes what the core is given and what it answers.
@@ -81,6 +84,7 @@ impl Session {
             asleep: false,
             stored: Stored::Nothing,
             tracer: None,
+            saving: None,
         }
     }
 
@@ -89,15 +93,39 @@ impl Session {
     /// # Errors
     /// If the scenario's pack is impossible.
     pub fn of(scenario: &Scenario, seed: u64) -> Result<Self, FileError> {
+        Self::with_store(scenario, seed, None)
+    }
+    /// The same; a file keeps the board's memory and the cells' state from one run to the next.
+    ///
+    /// # Errors
+    /// If the scenario's pack is impossible, or the file unusable.
+    pub fn with_store(scenario: &Scenario, seed: u64, file: Option<&Path>) -> Result<Self, FileError> {
+        let stored = file.map(|file| Saving::open(file, &scenario.config)).transpose()?;
+        let cells = file.map(|file| cells_before(file, scenario.config.cell_count())).transpose()?.flatten();
+        let config = stored.as_ref().map_or(scenario.config, |(_, loaded)| loaded.config_or(&scenario.config));
         let world = if scenario.plant.open_loop {
             World::open(OpenLoop::new(scenario.config, resting_cells(scenario)), seed)
         } else {
-            let spec = closed_loop::spec(scenario, seed);
+            let mut spec = closed_loop::spec(scenario, seed);
+            if let Some(cells) = cells {
+                spec.cell_soc = cells;
+            }
             let pack = ClosedLoop::new(&scenario.config, &spec);
             World::closed(pack.map_err(|error| FileError::whole(&scenario.file, error))?, seed)
         };
-        let mut session = Self::new(scenario.config, world, scenario.jitter, seed);
-        session.know_state_of_charge(scenario);
+        let mut session = Self::new(config, world, scenario.jitter, seed);
+        match stored {
+            Some((saving, loaded)) => {
+                if loaded.stored == Stored::Nothing {
+                    session.know_state_of_charge(scenario);
+                } else {
+                    session.stored = loaded.stored;
+                    session.bms.restore(loaded.stored, ResetCause::PowerOn);
+                }
+                session.saving = Some(saving);
+            }
+            None => session.know_state_of_charge(scenario),
+        }
         for change in scenario.at.iter().flat_map(|at| &at.changes) {
             if let Change::Fault(Fault::Injected(kind)) = change.1 {
                 session.world.foresee(kind);
@@ -149,6 +177,14 @@ impl Session {
         let Some(tracer) = self.tracer.take() else { return Ok(()) };
         let result = tracer.failed.map_or(Ok(()), Err).and_then(|()| tracer.out.finish());
         result.map_err(|error| FileError::whole(&tracer.file, error))
+    }
+    /// Ends a run with a store: everything is saved, and the cells' true state beside it.
+    ///
+    /// # Errors
+    /// If a file could not be written.
+    pub fn finish_store(&mut self) -> Result<(), FileError> {
+        let socs = self.world.pack().map(|pack| pack.plant.socs().collect());
+        self.saving.as_mut().map_or(Ok(()), |saving| saving.finish(socs))
     }
     /// Asks something of the core; the trace keeps it.
     fn ask(&mut self, operation: Operation) -> Answer {
@@ -268,6 +304,9 @@ impl Session {
         self.bms.output_result(result);
         let known = self.record.events.len();
         self.record.tell(now, &command, &mut self.bms);
+        if let Some(saving) = &mut self.saving {
+            saving.step(now, self.record.events.get(known..).unwrap_or_default(), &mut self.bms);
+        }
         if self.record.events.iter().skip(known).any(|event| event.kind == EventKind::ShuttingDown) {
             // It always accepts that.
             let _ = self.ask(Operation::SnapshotStored);
@@ -292,7 +331,17 @@ impl Session {
     fn reboot(&mut self, cause: ResetCause) {
         self.asleep = false;
         self.world.reset_outputs();
-        let stored = Stored::Snapshot(self.bms.snapshot());
+        let mut stored = Stored::Snapshot(self.bms.snapshot());
+        if let Some(saving) = self.saving.take() {
+            // What the flash really has, not what the core would have liked to save.
+            match saving.again() {
+                Ok((saving, loaded)) => {
+                    stored = loaded.stored;
+                    self.saving = Some(saving);
+                }
+                Err(error) => self.record.note(self.now_ms, error.to_string()),
+            }
+        }
         // A reset is never refused.
         let _ = self.ask(Operation::Reset(Box::new(stored), cause));
     }

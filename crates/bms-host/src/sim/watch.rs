@@ -225,6 +225,7 @@ impl Watch {
 pub fn run(
     arguments: &WatchArguments,
     seed: Option<u64>,
+    store: Option<&Path>,
     json: Option<&Path>,
     coloured: bool,
     out: &mut dyn Write,
@@ -243,7 +244,7 @@ pub fn run(
             return Ok(Outcome::Violated);
         }
     };
-    let session = Session::of(&scenario, seed.or(scenario.seed).unwrap_or(1))?;
+    let session = Session::with_store(&scenario, seed.or(scenario.seed).unwrap_or(1), store)?;
     let mut watch = Watch::new(session, scenario.title.clone(), arguments.speed);
     for change in scenario.at.iter().filter(|at| at.time_s == 0.0).flat_map(|at| &at.changes) {
         watch.apply(&change.1);
@@ -256,6 +257,7 @@ pub fn run(
             return Err(FileError::whole(Path::new("watch"), reason).into());
         }
     }
+    watch.session.finish_store()?;
     if let Some(file) = json {
         let page = serde_json::to_string_pretty(&watch.page()).unwrap_or_default();
         write(file, format!("{page}\n").as_bytes())?;

@@ -142,3 +142,59 @@ fn charge(input: &mut Reader<'_>) -> Result<Option<Charge>, Malformed> {
         _ => Err(Malformed),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// The bytes of version 1, as they were written: known charge 1 000, capacity 2 000, discharged 3 000, 4 cycles, 5 s,
+    /// 6 starts, event 7, no calendar.
+    const VERSION_1: [u8; 53] = {
+        let mut bytes = [0; 53];
+        (bytes[0], bytes[1], bytes[2]) = (1, 0xE8, 0x03);
+        (bytes[9], bytes[10]) = (0xD0, 0x07);
+        (bytes[17], bytes[18]) = (0xB8, 0x0B);
+        (bytes[25], bytes[29], bytes[37], bytes[41]) = (4, 5, 6, 7);
+        let mut place = 45;
+        while place < 53 {
+            bytes[place] = 0xFF;
+            place += 1;
+        }
+        bytes
+    };
+
+    #[test]
+    fn version_1_migrates() {
+        let old = Counters::decode(1, &VERSION_1).unwrap();
+        let expected = Counters {
+            remaining: Some(Charge::from_milliamp_millis(1_000)),
+            capacity: Charge::from_milliamp_millis(2_000),
+            cycle_capacity: Charge::from_milliamp_millis(3_000),
+            cycles: 4,
+            run_time_seconds: 5,
+            starts: 6,
+            next_event: 7,
+            ..Counters::NONE
+        };
+        assert_eq!(old, expected);
+        // Its fields stand at the same place in version 2.
+        let mut buffer = [0; 128];
+        let mut out = Writer::new(&mut buffer);
+        expected.encode(&mut out);
+        let length = out.finish().unwrap();
+        assert_eq!(buffer[..53], VERSION_1);
+        assert_eq!(Counters::decode(2, &buffer[..length]), Ok(expected));
+        assert_eq!(Counters::decode(2, &buffer[..53]), Err(Malformed));
+    }
+
+    #[test]
+    fn impossible_counters_are_refused() {
+        let mut bytes = VERSION_1;
+        bytes[16] = 0x80;
+        assert_eq!(Counters::decode(1, &bytes), Err(Malformed), "a negative capacity");
+        bytes = VERSION_1;
+        bytes[0] = 2;
+        assert_eq!(Counters::decode(1, &bytes), Err(Malformed));
+    }
+}

@@ -212,3 +212,51 @@ impl Entry {
         Ok(Self { number, start, run_time_seconds, calendar, event, frame })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use bms_core::config::ParameterId;
+
+    use super::*;
+
+    #[test]
+    fn every_event_comes_back() {
+        let kinds = [
+            EventKind::Raised { alarm: Alarm::OpenWire, index: Some(3), value: -5 },
+            EventKind::Raised { alarm: Alarm::ShortCircuit, index: None, value: 0 },
+            EventKind::Cleared { alarm: Alarm::Abuse },
+            EventKind::Switched { charge: true, discharge: false },
+            EventKind::Balancing { active: true },
+            EventKind::Heating { active: false },
+            EventKind::Full,
+            EventKind::Empty,
+            EventKind::ParameterChanged { parameter: ParameterId::BalanceTrigger },
+            EventKind::Reconfigured,
+            EventKind::Started,
+            EventKind::ShuttingDown,
+            EventKind::Access(AccessEvent::ChangeRefused),
+        ];
+        for kind in kinds {
+            let event = Event { at: Instant::from_millis(1 << 40), kind };
+            let entry =
+                Entry { number: 9, start: 2, run_time_seconds: 3, calendar: Some(4), event: Ok(event), frame: None };
+            let mut buffer = [0; 128];
+            let mut out = Writer::new(&mut buffer);
+            entry.encode(&mut out);
+            let length = out.finish().unwrap();
+            assert_eq!(Entry::decode(9, &buffer[..length]), Ok(entry));
+        }
+    }
+
+    /// Numbers are part of the format: a new alarm or parameter comes at the end of its table, or stored ones change their
+    /// meaning.
+    #[test]
+    fn numbers_stay() {
+        for (number, alarm) in
+            [(0, Alarm::CellUndervoltage), (22, Alarm::SevereChargeOvercurrent), (55, Alarm::CountersCorrupt)]
+        {
+            assert_eq!(alarm as u8, number, "{alarm}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+// An RP2040 in rp2040js, driven over a pipe: one JSON command a line, one JSON answer a line.
+//
+//   {"boot": {"elf": path, "parameters": [[number, value], …]}}   a fresh chip, power just on
+//   {"world": {"mux": [16 codes], "shunt": code, "pins": {"4": 0}}}   what stands at its pins from now on
+//   {"fault": {"adc": null | "silent" | code, "stall": bool}}     a converter that is broken, a main loop that hangs
+//   {"run": nanoseconds}                                          lets time pass; answers with what happened
+//   {"edge": {"pin": 4, "watch": [2, 3], "limit": cycles}}        raises an input; counts cycles until all watched are low
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { GPIOPinState, Simulator } from 'rp2040js';
+
+const FLASH = 0x10000000;
+const SRAM = 0x20000000;
+const VECTORS = FLASH + 0x100;
+const CYCLE = 8; // ns at 125 MHz
+const SELECT = [10, 11, 12, 13];
+const OUTPUTS = [2, 3, 5, 8, 9, 25];
+const MAGIC = 0x50534d42;
+
+function readElf(path) {
+  const bytes = readFileSync(path);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const segments = [];
+  const symbols = {};
+  for (let i = 0; i < view.getUint16(44, true); i++) {
+    const header = view.getUint32(28, true) + i * view.getUint16(42, true);
+    const size = view.getUint32(header + 16, true);
+    if (view.getUint32(header, true) !== 1 || size === 0) continue;
+    const from = view.getUint32(header + 4, true);
+    segments.push({ address: view.getUint32(header + 12, true), data: bytes.subarray(from, from + size) });
+  }
+  for (let i = 0; i < view.getUint16(48, true); i++) {
+    const header = view.getUint32(32, true) + i * view.getUint16(46, true);
+    if (view.getUint32(header + 4, true) !== 2) continue;
+    const names = view.getUint32(32, true) + view.getUint32(header + 24, true) * view.getUint16(46, true);
+    const strings = view.getUint32(names + 16, true);
+    const from = view.getUint32(header + 16, true);
+    for (let at = from; at < from + view.getUint32(header + 20, true); at += 16) {
+      const name = strings + view.getUint32(at, true);
+      symbols[bytes.toString('latin1', name, bytes.indexOf(0, name))] = view.getUint32(at + 4, true);
+    }
+  }
+  return { segments, symbols };
+}
+
+let elf;
+let chip;
+// What stands at the pins; survives resets of the chip.
+const world = { mux: new Array(16).fill(0), shunt: 2048, pins: {}, adc: null, stall: false };
+let noise = 1;
+let seen;
+
+function forget() {
+  seen = { edges: [], uart: '', reads: [], resets: [], awake: 0, converting: 0 };
+}
+
+/** A converter has noise: one code to either side, from a fixed sequence. */
+function dither() {
+  noise = (Math.imul(noise, 1664525) + 1013904223) >>> 0;
+  return (noise >>> 16) % 3 - 1;
+}
+
+function convert(mcu, channel) {
+  if (world.adc !== null) return world.adc;
+  const position = SELECT.reduce((sum, pin, bit) => sum | (mcu.gpio[pin].value === GPIOPinState.High ? 1 << bit : 0), 0);
+  // Positions of the multiplexer, and behind them the other channels; of a burst the first.
+  const source = channel === 0 ? position : 15 + channel;
+  if (chip.source !== source) seen.reads.push([chip.base + chip.clock.nanos, source]);
+  chip.source = source;
+  const code = channel === 0 ? world.mux[position] : world.shunt;
+  return Math.max(0, Math.min(4095, code + dither()));
+}
+
+class Reset extends Error {}
+
+/** Power on, or a reset that leaves RAM and time as they are. */
+function start(previous) {
+  const simulator = new Simulator();
+  const mcu = simulator.rp2040;
+  mcu.logger = { debug() {}, info() {}, warn() {}, error() {} };
+  chip = { mcu, clock: simulator.clock, base: previous ? previous.base + previous.clock.nanos : 0, source: -1, low: SRAM + 0x42000 };
+  if (previous) {
+    mcu.flash.set(previous.mcu.flash);
+    mcu.sram.set(previous.mcu.sram);
+  } else {
+    // Power-on contents are anything but zero.
+    mcu.sram.fill(0xa5);
+    for (const { address, data } of elf.segments) {
+      if (address >= FLASH && address < FLASH + mcu.flash.length) mcu.flash.set(data, address - FLASH);
+    }
+  }
+  const watchdog = mcu.peripherals[0x40058];
+  if (previous) watchdog.reason = 1;
+  watchdog.onWatchdogTrigger = () => {
+    throw new Reset();
+  };
+  mcu.adc.onADCRead = (channel) => {
+    if (world.adc === 'silent') return;
+    const code = convert(mcu, channel);
+    mcu.adc.currentChannel = channel;
+    mcu.adc.channelValues[channel] = code;
+    mcu.adc.sampleAlarm.schedule(mcu.adc.sampleTime * 1000);
+  };
+  mcu.uart[0].onByte = (byte) => (seen.uart += String.fromCharCode(byte));
+  for (const pin of OUTPUTS) {
+    mcu.gpio[pin].addListener((state) =>
+      seen.edges.push([chip.base + chip.clock.nanos, pin, state === GPIOPinState.High ? 1 : 0]));
+  }
+  // The boot ROM and the second stage only set up the flash: start where they end.
+  mcu.core.VTOR = VECTORS;
+  mcu.core.SP = mcu.readUint32(VECTORS);
+  mcu.core.PC = mcu.readUint32(VECTORS + 4) & ~1;
+  chip.top = mcu.core.SP;
+  chip.low = Math.min(chip.top, previous ? previous.low : chip.top);
+  apply();
+}
+
+function apply() {
+  if (!chip) return;
+  for (const [pin, level] of Object.entries(world.pins)) chip.mcu.gpio[pin].setInputValue(!!level);
+}
+
+/** What a watchdog does: every pin is an input again, so that the pull-downs open the gates. */
+function reset() {
+  const was = OUTPUTS.filter((pin) => chip.mcu.gpio[pin].value === GPIOPinState.High);
+  const at = chip.base + chip.clock.nanos;
+  seen.resets.push(at);
+  for (const pin of was) seen.edges.push([at, pin, 0]);
+  start(chip);
+}
+
+function step() {
+  const { mcu, clock } = chip;
+  const { core } = mcu;
+  try {
+    // The emulator lets only the interrupts of the chip end a WFI, not SysTick.
+    if (core.waiting && core.pendingSystick && core.checkForInterrupts()) core.waiting = false;
+    if (core.waiting) {
+      clock.tick(Math.max(1, Math.min(clock.nanosToNextAlarm || 1000, 1_000_000)));
+      return 0;
+    }
+    const cycles = core.executeInstruction();
+    seen.awake += cycles;
+    if (mcu.adc.busy) seen.converting += cycles;
+    if (core.SP < chip.low) chip.low = core.SP;
+    clock.tick(cycles * CYCLE);
+    return cycles;
+  } catch (error) {
+    if (!(error instanceof Reset)) throw error;
+    reset();
+    return 0;
+  }
+}
+
+/** A main loop that hangs: it goes on at an instruction that jumps to itself. Interrupts go on. */
+function stall() {
+  const trap = SRAM + 0x41ff0;
+  chip.mcu.writeUint16(trap, 0xe7fe);
+  // Not inside an interrupt.
+  while (chip.mcu.core.IPSR !== 0) step();
+  chip.mcu.core.waiting = false;
+  chip.mcu.core.PC = trap;
+}
+
+const commands = {
+  boot({ elf: path, parameters = [] }) {
+    elf = readElf(path);
+    const block = elf.symbols.BMS_PARAMETERS;
+    const segment = elf.segments.find(({ address, data }) => block >= address && block < address + data.length);
+    const words = new DataView(segment.data.buffer, segment.data.byteOffset + block - segment.address);
+    if (words.getUint32(0, true) !== MAGIC) throw new Error('no parameter block');
+    let sum = parameters.length;
+    parameters.forEach(([number, value], index) => {
+      words.setUint32(12 + 8 * index, number, true);
+      words.setInt32(16 + 8 * index, value, true);
+      sum += number + (value >>> 0);
+    });
+    words.setUint32(4, parameters.length, true);
+    words.setUint32(8, sum >>> 0, true);
+    forget();
+    start(null);
+    return {};
+  },
+  world(change) {
+    const { pins = {}, ...rest } = change;
+    Object.assign(world, rest);
+    Object.assign(world.pins, pins);
+    apply();
+    return {};
+  },
+  fault({ adc = null, stall: stalled = false }) {
+    world.adc = adc;
+    if (stalled) stall();
+    return {};
+  },
+  run(nanoseconds) {
+    const end = chip.base + chip.clock.nanos + nanoseconds;
+    while (chip.base + chip.clock.nanos < end) step();
+    const answer = { now: chip.base + chip.clock.nanos, stack: chip.top - chip.low, ...seen };
+    forget();
+    return answer;
+  },
+  edge({ pin, watch, limit }) {
+    world.pins[pin] = 1;
+    chip.mcu.gpio[pin].setInputValue(true);
+    let cycles = 0;
+    const from = chip.clock.nanos;
+    while (watch.some((out) => chip.mcu.gpio[out].value === GPIOPinState.High) && cycles < limit) {
+      step();
+      cycles = Math.round((chip.clock.nanos - from) / CYCLE);
+    }
+    return { cycles, open: !watch.some((out) => chip.mcu.gpio[out].value === GPIOPinState.High) };
+  },
+};
+
+createInterface({ input: process.stdin }).on('line', (line) => {
+  let answer;
+  try {
+    const [[name, argument]] = Object.entries(JSON.parse(line));
+    answer = commands[name](argument);
+  } catch (error) {
+    answer = { error: String(error?.stack ?? error) };
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+});

@@ -182,18 +182,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Restored alarms hold to their recovery; timed ones start their release time anew, so a reset never shortens one
     /// (law 5). After an abnormal reset everything stays open for the short-circuit release time (X18).
     pub fn restore(&mut self, stored: Stored, cause: ResetCause) {
-        // These are facts of the moment, or would shut the BMS down at once.
-        const MOMENTARY: AlarmSet = AlarmSet::of(&[
-            Alarm::AutoShutdown,
-            Alarm::StepLate,
-            Alarm::TimeWentBack,
-            Alarm::LimitsCorrupt,
-            Alarm::OutputFailed,
-            Alarm::CellDataLost,
-            Alarm::CurrentDataLost,
-            Alarm::TemperatureDataLost,
-            Alarm::DataLostLong,
-        ]);
+        // The first would shut the BMS down at once; a reset is what helps against the second (X20).
+        const MOMENTARY: AlarmSet = AlarmSet::of(&[Alarm::AutoShutdown, Alarm::LimitsCorrupt]);
         // They recover only by the sensors that could raise them (D16, law 2).
         const OF_BATTERY_SENSORS: AlarmSet = AlarmSet::of(&[
             Alarm::ChargeOvertemperature,
@@ -407,7 +397,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     #[inline(never)]
     fn learn_from_outputs(&mut self, elapsed: u32) {
         let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
-        let charger = self.charger_present();
+        // Only an input sees a removal; a current also ends because a switch opened.
+        let charger = self.measurement.inputs.charger == Some(true);
         let load = self.measurement.inputs.load == Some(true);
         let usable = self.measurement.channels.usable(Channel::Current);
         let current = self.measurement.milliamps;

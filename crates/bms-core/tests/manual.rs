@@ -12,6 +12,7 @@ mod manual {
     pub mod calibration;
     pub mod counting;
     pub mod current;
+    pub mod disagreements;
     pub mod hardware;
     pub mod harness;
     pub mod heater;

@@ -129,6 +129,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             && !channels.overdue(Channel::Cells)
             && !channels.overdue(Channel::Current)
             && !channels.overdue(Channel::Temperatures)
+            && !measured.stack_lost()
             && (both_closed || self.window.holds_against_diode(measured.milliamps))
             && self.nothing_remarkable()
     }

@@ -54,6 +54,8 @@ pub(crate) struct Channels {
     good_at: [u32; Channel::COUNT],
     /// When the newest measurement of any quality was taken.
     seen_at: [u32; Channel::COUNT],
+    /// When the oldest reading was taken of those temperatures that wait for the others.
+    round_at: u32,
     sets: u32,
     /// Age at which cells, current and voltages are lost, in ms.
     lost: u32,
@@ -68,6 +70,7 @@ impl Channels {
             clock: 0,
             good_at: [0; Channel::COUNT],
             seen_at: [0_u32.wrapping_sub(LONGEST); Channel::COUNT],
+            round_at: 0,
             sets: 0,
             lost: lost_time(config),
             temperatures_lost: config.duration(P::TemperatureLostTime).as_millis(),
@@ -93,7 +96,7 @@ impl Channels {
     #[cold]
     #[inline(never)]
     fn saturate(&mut self) {
-        for stamp in self.good_at.iter_mut().chain(&mut self.seen_at) {
+        for stamp in self.good_at.iter_mut().chain(&mut self.seen_at).chain([&mut self.round_at]) {
             if self.clock.wrapping_sub(*stamp) > LONGEST {
                 *stamp = self.clock.wrapping_sub(LONGEST);
             }
@@ -138,6 +141,15 @@ impl Channels {
         let at = get(&self.seen_at, channel);
         set(&mut self.good_at, channel, at);
         self.sets |= channel.of(GOOD | KNOWN);
+    }
+    /// Sensors come in turns, and this group is the first of them.
+    pub(crate) fn begin_round(&mut self) {
+        self.round_at = get(&self.seen_at, Channel::Temperatures);
+    }
+    /// The last of the turns: the channel is as old as its oldest reading, or a sensor could be lost for twice the time (X01).
+    pub(crate) fn complete_round(&mut self) {
+        self.complete(Channel::Temperatures);
+        set(&mut self.good_at, Channel::Temperatures, self.round_at);
     }
     /// The channel should have delivered and did not.
     #[cold]

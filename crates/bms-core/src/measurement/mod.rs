@@ -21,7 +21,7 @@ pub use sample::{
 pub(crate) use sample::{bit, from_tenths};
 pub use scan::CellScan;
 pub(crate) use scan::{Band, Extremes, Tenths};
-pub(crate) use temperatures::{BatteryRange, COLDEST_PLAUSIBLE, TemperatureBank, WARMEST_PLAUSIBLE};
+pub(crate) use temperatures::{BatteryRange, COLDEST_PLAUSIBLE, Gathered, TemperatureBank, WARMEST_PLAUSIBLE};
 pub(crate) use wires::WireEstimator;
 
 use crate::config::{ParameterId as P, ValidConfig};
@@ -249,8 +249,11 @@ impl<const N: usize> Measurement<N> {
         match self.channels.arrival(Channel::Temperatures, group) {
             Some(value) => {
                 self.outside.temperatures = !self.temperatures.take(value, limits.window);
-                if self.temperatures.gather() {
-                    self.channels.complete(Channel::Temperatures);
+                match self.temperatures.gather() {
+                    Gathered::AtOnce => self.channels.complete(Channel::Temperatures),
+                    Gathered::InTurns => self.channels.complete_round(),
+                    Gathered::Begun => self.channels.begin_round(),
+                    Gathered::GoingOn => {}
                 }
             }
             None if self.channels.failed(Channel::Temperatures) => self.temperatures.fail(),
@@ -326,6 +329,10 @@ impl<const N: usize> Measurement<N> {
         // A difference above 2³¹ + tolerance only wraps where it is far beyond it.
         Some(if difference > tolerance && excess < 0 { i32::MAX } else { excess })
     }
+    /// Whether the stack voltage was there and is lost: what it confirmed is not confirmed any more (X03).
+    pub(crate) fn stack_lost(&self) -> bool {
+        self.channels.known(Channel::Stack) && self.channels.overdue(Channel::Stack)
+    }
     /// Whether they differ beyond it.
     pub(crate) fn stack_differs(&self, config: &ValidConfig) -> bool {
         self.stack_excess(config).is_some_and(|excess| excess > 0)
@@ -333,12 +340,11 @@ impl<const N: usize> Measurement<N> {
 
     /// Whether a charger is present (D30): its input says so, or the terminal stands above the stack, or current flows in.
     pub(crate) fn charger_present(&self, charge_closed: bool) -> bool {
-        if let Some(present) = self.inputs.charger {
-            return present;
-        }
+        // An input that sees none does not outweigh a current that flows.
+        let announced = self.inputs.charger == Some(true);
         let flowing = self.milliamps > CHARGER_CURRENT && self.channels.usable(Channel::Current);
         let lifted = || self.terminal_over_stack().is_some_and(|over| over > CHARGER_VOLTAGE);
-        flowing || (!charge_closed && lifted())
+        announced || flowing || (!charge_closed && lifted())
     }
 }
 

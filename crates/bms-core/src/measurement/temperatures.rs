@@ -29,11 +29,26 @@ pub(crate) struct TemperatureBank {
     beyond: u8,
     /// Good readings since all expected had last delivered.
     gathered: u8,
+    /// Good readings of the newest group.
+    group: u8,
     /// A group arrived in this step.
     pub fresh: bool,
     range: BatteryRange,
     /// The range is that of an earlier group.
     range_due: bool,
+}
+
+/// What a group of temperatures added to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gathered {
+    /// Every expected sensor, by itself.
+    AtOnce,
+    /// The last that was missing.
+    InTurns,
+    /// Some, and nothing older waits for the others.
+    Begun,
+    /// Some more, or none.
+    GoingOn,
 }
 
 /// The warmest and the coldest of the battery's sensors with a good newest reading.
@@ -82,6 +97,7 @@ impl TemperatureBank {
             expected,
             beyond: 0,
             gathered: 0,
+            group: 0,
             fresh: false,
             range: NO_RANGE,
             range_due: false,
@@ -133,12 +149,13 @@ impl TemperatureBank {
             return false;
         }
         self.valid = self.expected;
-        self.gathered = self.expected;
+        self.group = self.expected;
         self.beyond = 0;
         true
     }
     #[inline(never)]
     fn take_each(&mut self, group: &Temperatures) {
+        self.group = 0;
         for (index, reading) in group.battery.iter().enumerate() {
             self.note(index, *reading);
         }
@@ -165,16 +182,18 @@ impl TemperatureBank {
         self.valid = if good { self.valid | bit } else { self.valid & !bit };
         self.beyond = if beyond { self.beyond | bit } else { self.beyond & !bit };
         if good {
-            self.gathered |= bit;
+            self.group |= bit;
         }
     }
-    /// Whether every expected sensor has delivered since this was last so.
-    pub(crate) const fn gather(&mut self) -> bool {
-        let complete = self.gathered & self.expected == self.expected;
-        if complete {
-            self.gathered = 0;
+    /// How far every expected sensor has delivered since all had.
+    pub(crate) const fn gather(&mut self) -> Gathered {
+        let waiting = self.gathered & !self.group;
+        self.gathered |= self.group;
+        if self.gathered & self.expected != self.expected {
+            return if waiting == 0 { Gathered::Begun } else { Gathered::GoingOn };
         }
-        complete
+        self.gathered = 0;
+        if self.group & self.expected == self.expected { Gathered::AtOnce } else { Gathered::InTurns }
     }
     /// Whether the newest reading of every expected sensor is good.
     pub(crate) const fn all_valid(&self) -> bool {

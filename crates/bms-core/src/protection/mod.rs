@@ -24,6 +24,7 @@ pub(crate) use signals::Circumstances;
 pub(crate) use window::Window;
 
 use crate::config::{Topology, ValidConfig};
+use crate::snapshot::PERMANENT;
 use monitor::State;
 
 /// All monitors.
@@ -118,9 +119,22 @@ impl Protection {
                 if state != State::Clear && !still_bad {
                     *timer = timer.saturating_add(elapsed);
                 }
-                let state = monitor::update(state, timer, row, seen.config, &seen.observe(alarm));
-                *active = if state == State::Active { *active | bit } else { *active & !bit };
-                *pending = if state == State::Pending { *pending | bit } else { *pending & !bit };
+                let waited = *timer;
+                let observation = seen.observe(alarm);
+                let mut next = monitor::update(state, timer, row, seen.config, &observation);
+                if alarm == Alarm::AutoShutdown
+                    && (state, next) == (State::Pending, State::Active)
+                    && !observation.trust.fresh
+                {
+                    // An old reading shuts nothing down (D02): the next scan decides.
+                    (next, *timer) = (State::Pending, waited);
+                }
+                if state == State::Active && PERMANENT.contains(alarm) {
+                    // Switching the check off is no local request (X10, X13, X14).
+                    next = State::Active;
+                }
+                *active = if next == State::Active { *active | bit } else { *active & !bit };
+                *pending = if next == State::Pending { *pending | bit } else { *pending & !bit };
             }
         }
         self.active = AlarmSet::from_halves(active);

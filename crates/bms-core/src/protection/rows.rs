@@ -65,7 +65,9 @@ enum Value {
     Of(P),
     /// A parameter moved by `times` margins towards the safe side; off with the margin (X09).
     Before(P, P, u8),
-    /// The same upwards.
+    /// The lower of both over-temperature protections less `times` the margin: the warning comes before the first trip (X09).
+    BeforeWarm(P, u8),
+    /// A parameter moved by `times` margins upwards.
     Beyond(P, P, u8),
     /// A current less `times` the margin in thousandths of itself (X09).
     Share(P, P, u8),
@@ -75,6 +77,8 @@ enum Value {
     FourFifths(P),
     /// The stale time of cells and current (X01).
     LostTime,
+    /// 0, off unless the flag is set (X03).
+    NowIf(P),
     /// A parameter, off unless the flag is set (D11).
     If(P, P),
     /// The wire limit, D26 when the parameter is 0.
@@ -124,7 +128,7 @@ const fn row(alarm: Alarm) -> Row {
     use Alarm as A;
     use Ends::{After, AtOnce, ByRequest, Level, Recovered};
     use Signal as S;
-    use Value::{Before, Beyond, Fixed, FourFifths, If, LostTime, Of, Ratio, Share, WireLimit};
+    use Value::{Before, BeforeWarm, Beyond, Fixed, NowIf, FourFifths, If, LostTime, Of, Ratio, Share, WireLimit};
     match alarm {
         // alarm                                signal                trip                                  delay                                 ends
         A::CellUndervoltage           => below(S::LowestCell,         Of(P::CellUndervoltageProtection),    Of(P::CellUndervoltageDelay),         Level(Of(P::CellUndervoltageRecovery))),
@@ -145,7 +149,7 @@ const fn row(alarm: Alarm) -> Row {
         A::DataLostLong               => reaching(S::Overdue,         Of(P::DischargeLostGrace),                                                  Recovered),
         A::BatterySensorFault         => fact(S::Sensor,              Of(P::SensorFaultDelay),                                                 Recovered),
         A::MosSensorFault             => fact(S::Sensor,              Of(P::SensorFaultDelay),                                                    Recovered),
-        A::StackMismatch              => above(S::StackExcess,        NOW,                                  Fixed(2_000),                         Recovered),
+        A::StackMismatch              => above(S::StackExcess,        NowIf(P::StackCheck),                 Fixed(2_000),                         Recovered),
         A::OpenWire                   => fact(S::OpenWire,            NOW,                                                                        Recovered),
         A::WireResistance             => above(S::WorstWire,          WireLimit,                            NOW,                                  AtOnce),
         A::SevereDischargeOvercurrent => above(S::DischargeCurrent,   Of(P::SevereDischargeCurrent),        Of(P::SevereDischargeDelay),          After(P::DischargeOvercurrentRelease)),
@@ -160,7 +164,7 @@ const fn row(alarm: Alarm) -> Row {
         A::CellOvervoltageWarning     => above(S::HighestCell,        Before(P::CellOvervoltageProtection, P::WarningVoltageMargin, 1), NOW,       Level(Before(P::CellOvervoltageProtection, P::WarningVoltageMargin, 2))),
         A::ChargeCurrentWarning       => above(S::ChargeCurrent,      Share(P::ChargeOvercurrentProtection, P::WarningCurrentMargin, 1), NOW,      Level(Share(P::ChargeOvercurrentProtection, P::WarningCurrentMargin, 2))),
         A::DischargeCurrentWarning    => above(S::DischargeCurrent,   Share(P::DischargeOvercurrentProtection, P::WarningCurrentMargin, 1), NOW,   Level(Share(P::DischargeOvercurrentProtection, P::WarningCurrentMargin, 2))),
-        A::OvertemperatureWarning     => above(S::WarmestBattery,     Before(P::DischargeOvertemperatureProtection, P::WarningTemperatureMargin, 1), NOW, Level(Before(P::DischargeOvertemperatureProtection, P::WarningTemperatureMargin, 2))),
+        A::OvertemperatureWarning     => above(S::WarmestBattery,     BeforeWarm(P::WarningTemperatureMargin, 1),  NOW,                                  Level(BeforeWarm(P::WarningTemperatureMargin, 2))),
         A::UndertemperatureWarning    => below(S::ColdestBattery,     Beyond(P::ChargeUndertemperatureProtection, P::WarningTemperatureMargin, 1), NOW, Level(Beyond(P::ChargeUndertemperatureProtection, P::WarningTemperatureMargin, 2))),
         A::MosTemperatureWarning      => above(S::Mos,                Before(P::MosOvertemperatureProtection, P::WarningTemperatureMargin, 1), NOW, Level(Before(P::MosOvertemperatureProtection, P::WarningTemperatureMargin, 2))),
         A::ChargeSwitchStuck          => above(S::ChargeThroughOpenSwitch, Of(P::StuckSwitchCurrent),       Fixed(500),                           ByRequest),
@@ -248,9 +252,11 @@ impl Value {
             Self::Fixed(value) => return Some(value as i32),
             Self::LostTime => return Some(lost_time(config) as i32),
             Self::WireLimit => return Some(wire_limit(config)),
+            Self::NowIf(flag) => return if config.flag(flag) { Some(0) } else { None },
             Self::If(flag, parameter) if config.flag(flag) => (parameter, parameter),
             Self::If(..) => return None,
             Self::Of(parameter) | Self::FourFifths(parameter) => (parameter, parameter),
+            Self::BeforeWarm(margin, _) => (first_warm(config), margin),
             Self::Before(parameter, other, _)
             | Self::Beyond(parameter, other, _)
             | Self::Share(parameter, other, _)
@@ -262,7 +268,9 @@ impl Value {
         }
         // Validated values: no product or sum comes near the end of 32 bits.
         Some(match self {
-            Self::Before(_, _, times) => value.wrapping_sub(margin.wrapping_mul(times as i32)),
+            Self::Before(_, _, times) | Self::BeforeWarm(_, times) => {
+                value.wrapping_sub(margin.wrapping_mul(times as i32))
+            }
             Self::Beyond(_, _, times) => value.wrapping_add(margin.wrapping_mul(times as i32)),
             Self::Share(_, _, times) => permille(value, 1_000_i32.wrapping_sub(margin.wrapping_mul(times as i32))),
             Self::Ratio(..) => permille(value, margin),
@@ -270,6 +278,12 @@ impl Value {
             _ => value,
         })
     }
+}
+
+/// The over-temperature protection that trips first.
+const fn first_warm(config: &ValidConfig) -> P {
+    let (charge, discharge) = (P::ChargeOvertemperatureProtection, P::DischargeOvertemperatureProtection);
+    if config.get(charge) < config.get(discharge) { charge } else { discharge }
 }
 
 /// value × ‰, of positive numbers: currents reach 10⁶ mA and ratios 3000, so the product stays within 32 bits.

@@ -74,9 +74,10 @@ impl<const N: usize> Circumstances<'_, N> {
             }
             Signal::Overdue => self.overdue(),
             Signal::StackExcess => match measured.stack_excess(self.config) {
-                Some(excess) if self.config.flag(P::StackCheck) && channels.fresh(Channel::Cells) => {
-                    Observation::now(excess)
+                _ if measured.stack_lost() => {
+                    with(Observation::now(i32::MAX), Trust { complete: false, bad: true, ..Trust::NOW })
                 }
+                Some(excess) if channels.fresh(Channel::Cells) => Observation::now(excess),
                 _ => Observation::UNKNOWN,
             },
             Signal::WorstWire => match self.worst_wire {

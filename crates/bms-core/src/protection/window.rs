@@ -192,7 +192,8 @@ impl Window {
                 self.cells_now = Band::around(extremes.lowest, extremes.highest, self.cells, self.cell_spread);
             }
         }
-        look(channels.fresh(Channel::Cells) && measured.stack_differs(seen.config), watching!(Signal::StackExcess));
+        let differs = channels.fresh(Channel::Cells) && measured.stack_differs(seen.config);
+        look(differs || measured.stack_lost(), watching!(Signal::StackExcess));
         let current = measured.milliamps;
         if measured.outside.current {
             look(current.as_milliamps() > self.charge, watching!(Signal::ChargeCurrent));

@@ -1,0 +1,110 @@
+//! What may be closed, heated, balanced and re-armed.
+
+use crate::oracle::{Oracle, scan_of};
+use crate::readings::{News, Sensor, Step};
+use crate::rules::{charger_present, counting, inhibits};
+use bms_core::config::{ParameterId as P, Topology};
+use bms_core::lifecycle::State;
+use bms_core::protection::Alarm;
+
+/// D32: a complete valid sample of all required channels since the start.
+pub fn complete(oracle: &Oracle) -> bool {
+    let stale = oracle.stale();
+    oracle.cells.usable(oracle.now, stale).is_some()
+        && oracle.current.usable(oracle.now, stale).is_some()
+        && temperatures_usable(oracle)
+        && (oracle.chemistry_settled || oracle.get(P::ChemistryCheck) == 0)
+}
+
+fn temperatures_usable(oracle: &Oracle) -> bool {
+    let mut sensors = counting(oracle);
+    sensors.push(5);
+    sensors.iter().all(|index| oracle.sensors[*index].usable(oracle.now, oracle.get(P::TemperatureLostTime)).is_some())
+}
+
+/// Law 2: a step that lacks a required reading closes nothing.
+pub fn all_usable(oracle: &Oracle, step: &Step) -> bool {
+    scan_of(step).is_some_and(|(_, scan)| scan.complete().is_some()) && complete(oracle)
+}
+
+pub(crate) fn latch_set(oracle: &Oracle) -> bool {
+    oracle.inputs.last.is_some_and(|(_, inputs)| inputs.short_circuit)
+}
+
+/// Whether every sensor that counts delivered a good value in this step, or nothing was to be delivered.
+pub fn all_sensors_good(oracle: &Oracle, step: &Step) -> bool {
+    let mut sensors = counting(oracle);
+    sensors.push(5);
+    match &step.temperatures {
+        News::None => true,
+        News::Failed => false,
+        News::New(_, shown) => sensors.iter().all(|index| matches!(shown[*index], Sensor::Good(_))),
+    }
+}
+
+/// D09: the latch is re-armed within the last two periods before the release, so that it is seen clear then.
+pub fn clear_latch(oracle: &Oracle) -> bool {
+    let over = oracle.watches[Alarm::ShortCircuit as usize].raised.is_some_and(|raised| {
+        oracle.now - raised >= oracle.get(P::ShortCircuitRelease) - 2 * oracle.get(P::SamplePeriod)
+    });
+    over && latch_set(oracle)
+}
+
+/// H01, D28: whether the heater may be on.
+pub fn heater(oracle: &Oracle, step: &Step, was: bool) -> bool {
+    let get = |parameter| oracle.get(parameter);
+    let lowest = oracle.scan.as_ref().and_then(|cells| cells.iter().min().copied());
+    let source = if get(P::HeaterFromBattery) == 1 {
+        // A scan that failed cannot vouch for the battery.
+        oracle.cells.trusted && lowest.is_some_and(|cell| cell > get(P::CellUndervoltageRecovery))
+    } else {
+        charger_present(oracle)
+    };
+    let charger = get(P::HeaterNeedsCharger) == 0 || charger_present(oracle);
+    let inhibited = Alarm::ALL.iter().any(|alarm| oracle.active(*alarm) && inhibits(*alarm).heater);
+    let may_begin = !oracle.just_asked() && all_usable(oracle, step);
+    get(P::HeaterResistance) > 0
+        && oracle.state == State::Running
+        && oracle.active(Alarm::ChargeUndertemperature)
+        && source
+        && charger
+        && !inhibited
+        && !counting(oracle).is_empty()
+        && temperatures_usable(oracle)
+        && (was || may_begin)
+}
+
+/// The coldest battery sensor.
+pub fn coldest(oracle: &Oracle) -> Option<i64> {
+    counting(oracle).iter().filter_map(|index| oracle.sensors[*index].last.map(|(_, value)| value)).min()
+}
+
+/// X12: alarms of a cell's voltage or of one direction's temperature.
+pub fn of_one_direction(alarm: Alarm, charge: bool) -> bool {
+    use Alarm as A;
+    if charge {
+        matches!(alarm, A::CellOvervoltage | A::ChargeOvertemperature | A::ChargeUndertemperature)
+    } else {
+        matches!(alarm, A::CellUndervoltage | A::DischargeOvertemperature | A::DischargeUndertemperature)
+    }
+}
+
+/// X12: whether the opposite current is so high that the open switch's diode is to be relieved.
+pub fn bypassed(oracle: &Oracle, charge: bool) -> bool {
+    let limit = oracle.get(P::DiodeBypassCurrent);
+    let current = oracle.current.usable(oracle.now, oracle.stale());
+    let opposite = if charge { -1 } else { 1 };
+    limit > 0
+        && oracle.config.board().topology == Topology::BackToBack
+        && current.is_some_and(|current| opposite * current > limit)
+        && Alarm::ALL.iter().any(|alarm| oracle.active(*alarm) && of_one_direction(*alarm, charge))
+}
+
+/// D27 and laws 1 and 2: whether no transfer may run now.
+pub fn balance_forbidden(oracle: &Oracle, step: &Step, state: State) -> bool {
+    let bad_scan = step.cells != News::None && scan_of(step).is_none_or(|(_, scan)| scan.complete().is_none());
+    state != State::Running
+        || !oracle.switches.balance
+        || bad_scan
+        || Alarm::ALL.iter().any(|alarm| oracle.active(*alarm) && inhibits(*alarm).balance)
+}

@@ -66,7 +66,7 @@ impl Bench {
             .filter_map(|event| if let EventKind::Access(event) = event.kind { Some(event) } else { None })
             .collect()
     }
-    fn desk(&mut self) -> Desk<'_, 24, bms_core::estimation::CoulombCounter, bms_core::balancing::ManualRule> {
+    fn desk(&mut self) -> Desk<'_, 24, bms_core::estimation::CoulombCounter, bms_core::balancing::Quota<24>> {
         Desk {
             bms: &mut self.bms,
             access: &mut self.access,

@@ -1,6 +1,8 @@
 //! The direct rig, the blocking driver and the async driver give the same commands; faults act alike on all three.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use bms_core::balancing::ManualRule;
+use bms_core::estimation::CoulombCounter;
 use bms_core::prelude::*;
 use bms_host::fault::{Channel, Fault, FaultKind, Output};
 use bms_host::mock::DriverRig;
@@ -22,8 +24,15 @@ type Script = &'static [(u32, fn(&mut Plant))];
 /// Commands with their times.
 type Log = Vec<(Instant, Command)>;
 
+/// The manual's rule balances by voltage alone, so it is at work within the minutes of these scripts.
+type Core = Bms<24, CoulombCounter, ManualRule>;
+
+fn core(config: ValidConfig) -> Core {
+    Bms::with_parts(config, CoulombCounter::new(&config), ManualRule::new())
+}
+
 fn direct(script: Script, faults: &[Fault], schedule: Schedule) -> Log {
-    let mut rig: Rig = Rig::new(PACK, &spec()).unwrap().with_schedule(schedule);
+    let mut rig = Rig::with_core(PACK, core, &spec()).unwrap().with_schedule(schedule);
     rig.faults().extend(faults.iter().copied());
     let mut log = Log::new();
     for (seconds, act) in script {
@@ -34,7 +43,7 @@ fn direct(script: Script, faults: &[Fault], schedule: Schedule) -> Log {
 }
 
 fn driven(script: Script, faults: &[Fault], schedule: Schedule, asynchronous: bool) -> Log {
-    let mut rig: DriverRig = DriverRig::new(PACK, &spec(), schedule).unwrap();
+    let mut rig = DriverRig::with_core(PACK, core, &spec(), schedule).unwrap();
     for fault in faults {
         rig.faults().add(*fault);
     }

@@ -1,9 +1,11 @@
 //! The core on mock ports through its drivers, blocking and async.
 
 use bms_core::Bms;
+use bms_core::balancing::{Quota, Strategy};
 use bms_core::command::Command;
 use bms_core::config::ValidConfig;
 use bms_core::driver::{Board, Driver};
+use bms_core::estimation::{CoulombCounter, Estimator};
 use bms_core::event::{Event, EventKind};
 use bms_core::snapshot::{ResetCause, Snapshot, Stored};
 use bms_core::time::{Duration, Instant};
@@ -33,8 +35,10 @@ pub type MockBoard<const N: usize> = Board<
 ///
 /// For the same configuration, pack, schedule and seed it gives the same commands as the direct rig.
 #[derive(Debug)]
-pub struct DriverRig<const N: usize = 24> {
-    driver: Driver<MockBoard<N>, N>,
+pub struct DriverRig<const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
+    driver: Driver<MockBoard<N>, N, E, S>,
+    /// Makes a new core, for resets.
+    make: fn(ValidConfig) -> Bms<N, E, S>,
     pack: MockPack,
     faults: FaultControl,
     events: Vec<Event>,
@@ -48,6 +52,21 @@ impl<const N: usize> DriverRig<N> {
     /// # Errors
     /// The pack is impossible.
     pub fn new(config: ValidConfig, spec: &PackSpec, schedule: Schedule) -> Result<Self, ImpossiblePack> {
+        Self::with_core(config, Bms::<N>::with_capacity, spec, schedule)
+    }
+}
+
+impl<const N: usize, E: Estimator, S: Strategy> DriverRig<N, E, S> {
+    /// A pack with a core of your own: `make` makes it at the start and after every reset.
+    ///
+    /// # Errors
+    /// The pack is impossible.
+    pub fn with_core(
+        config: ValidConfig,
+        make: fn(ValidConfig) -> Bms<N, E, S>,
+        spec: &PackSpec,
+        schedule: Schedule,
+    ) -> Result<Self, ImpossiblePack> {
         let pack = MockPack::new(Plant::new(spec)?);
         let faults = FaultControl::new();
         let clock = pack.clock();
@@ -64,10 +83,10 @@ impl<const N: usize> DriverRig<N> {
             indicator: faults.wrap(MockIndicator::new(&pack), &clock, spec.seed),
             clock: faults.wrap(clock.clone(), &clock, spec.seed),
         };
-        let mut bms = Bms::<N>::with_capacity(config);
+        let mut bms = make(config);
         bms.restore(Stored::Nothing, ResetCause::PowerOn);
         let driver = Driver::new(bms, board);
-        Ok(Self { driver, pack, faults, events: Vec::new(), stored: None, unpowered: false })
+        Ok(Self { driver, make, pack, faults, events: Vec::new(), stored: None, unpowered: false })
     }
     /// The pack.
     #[must_use]
@@ -81,11 +100,11 @@ impl<const N: usize> DriverRig<N> {
     }
     /// The driver, with the core.
     #[must_use]
-    pub const fn driver(&self) -> &Driver<MockBoard<N>, N> {
+    pub const fn driver(&self) -> &Driver<MockBoard<N>, N, E, S> {
         &self.driver
     }
     /// The driver, with the core, for requests and changes.
-    pub const fn driver_mut(&mut self) -> &mut Driver<MockBoard<N>, N> {
+    pub const fn driver_mut(&mut self) -> &mut Driver<MockBoard<N>, N, E, S> {
         &mut self.driver
     }
     /// The events since the last call, oldest first.
@@ -164,7 +183,7 @@ impl<const N: usize> DriverRig<N> {
     /// Resets the firmware.
     pub fn restart(&mut self, stored: Stored, cause: ResetCause) {
         self.pack.plant().reset_outputs();
-        let mut bms = Bms::<N>::with_capacity(*self.driver.bms().config());
+        let mut bms = (self.make)(*self.driver.bms().config());
         bms.restore(stored, cause);
         *self.driver.bms_mut() = bms;
     }

@@ -17,7 +17,7 @@ missed=0
     sim --chemistry nmc --markdown --goals --json "$OUT/nmc-rest.json" || missed=1
     printf '\n### LiFePO4 in cycling use\n\n'
     sim --chemistry lfp --markdown --goals --json "$OUT/lfp-cycle.json" || missed=1
-    printf '\n### LiFePO4 in cycling use, 32 packs that nothing was tuned on\n\n'
+    printf '\n### LiFePO4 in cycling use, 32 other packs\n\n'
     sim --chemistry lfp --strategy quota --seed 100 --seeds 32 --markdown --goals || missed=1
     printf '\n### One charge from 50 %%, LiFePO4\n\n'
     sim --chemistry lfp --use charge --strategy quota --strategy manual --markdown

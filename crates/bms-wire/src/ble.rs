@@ -1,6 +1,6 @@
 //! Bluetooth JK02: the conversation over one characteristic (FFE1 of service FFE0).
 //!
-//! The radio's firmware tells what happens ([`Peripheral::connected`], [`Peripheral::written`] …) and sends what
+//! The radio's firmware tells what happens ([`Peripheral::set_subscribed`], [`Peripheral::written`] …) and sends what
 //! [`Peripheral::poll`] gives as one notification each.
 
 use bms_core::access::{Reading, Session};

@@ -35,7 +35,8 @@ pub struct World {
 impl World {
     pub fn new(cells: u8) -> Result<Self, String> {
         let mut spec = PackSpec::new(Chemistry::LiFePo4, cells);
-        spec.heater_ohms = Some(10.0);
+        // 2.6 A at any number of cells: H02 allows 3 A, and more than 5 A would look like a load (X12).
+        spec.heater_ohms = Some(1.25 * f64::from(cells));
         // Nothing flows by itself.
         spec.board_current = 0.0;
         let plant = Plant::new(&spec).map_err(|error| format!("{error:?}"))?;

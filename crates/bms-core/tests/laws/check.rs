@@ -346,18 +346,12 @@ impl<O: Observer> Harness<O> {
 
         // The twins first: they start from the state that the real one has now.
         let less = twin::less_informed(&sample, turn, self.seen.battery);
-        let mut less_informed = self.bms.clone();
-        less_informed.step(now, less.input());
-        let less_informed = view(&less_informed, now);
+        let less_informed = self.twin(now, less.input());
 
         let bypass = self.bms.config().get(P::DiodeBypassCurrent);
         let quiet = before.command.balance.is_idle();
         let worse = twin::worse_physics(&self.world, turn, quiet, self.seen.battery, bypass);
-        let worse_off = worse.as_ref().map(|worse| {
-            let mut bms = self.bms.clone();
-            bms.step(now, Input::Sample(&worse.sample));
-            view(&bms, now)
-        });
+        let worse_off = worse.as_ref().map(|worse| self.twin(now, Input::Sample(&worse.sample)));
 
         self.step(input);
         let after = view(&self.bms, now);
@@ -365,6 +359,14 @@ impl<O: Observer> Harness<O> {
         if let (Some(worse), Some(worse_off)) = (worse, worse_off) {
             twin::check_worse_physics(&mut self.coverage, now, &after, &worse_off, &worse);
         }
+    }
+
+    /// What a twin does with another input. Out of line: a small target has no room for two copies at a time.
+    #[inline(never)]
+    fn twin(&self, now: Instant, input: Input<'_>) -> View {
+        let mut bms = self.bms.clone();
+        bms.step(now, input);
+        view(&bms, now)
     }
 
     /// One step, and the laws that need no twin.

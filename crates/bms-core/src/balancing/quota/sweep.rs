@@ -232,7 +232,8 @@ impl<const N: usize> Level<N> {
     }
     /// The cells in a mask, with their values.
     fn values(&self, cells: u32) -> impl Iterator<Item = (usize, i32)> + '_ {
-        let values = self.value.iter().enumerate();
-        values.filter(move |(cell, _)| cells & bit(*cell) != 0).map(|(cell, value)| (cell, i32::from(*value)))
+        // Not `enumerate`: its counter could overflow, in theory, and would bring a panic.
+        let value = move |cell: usize| self.value.get(cell).map(|value| (cell, i32::from(*value)));
+        (0..N).filter(move |cell| cells & bit(*cell) != 0).filter_map(value)
     }
 }

@@ -80,7 +80,7 @@ def sections(listed):
         name, length, address = part[0], int(part[1]), int(part[2])
         in_ram = 0x20000000 <= address < 0x30000000 or 0x3FC80000 <= address < 0x3FD00000
         code_in_ram = 0x4037C000 <= address < 0x40400000
-        if address == 0 or length == 0 or name in (".stack", ".flash_gap", ".text_dummy", ".rwdata_dummy"):
+        if address == 0 or length == 0 or name in (".stack", ".flash_gap", ".text_dummy", ".rotext_dummy", ".rwdata_dummy", ".eh_frame"):
             continue
         if in_ram or code_in_ram or 0x50000000 <= address < 0x50002000:
             ram += length

@@ -127,6 +127,8 @@ pub(super) fn view(bms: &Bms, now: Instant) -> View {
     View { paths: Paths::of(&command, now), alarms: bms.alarms(), command }
 }
 
+/// What a load or charger that goes ends (D10).
+const LOCKOUTS: AlarmSet = AlarmSet::of(&[Alarm::ChargeLockedOut, Alarm::DischargeLockedOut]);
 /// The alarms that a reset must not lose.
 const LASTING: AlarmSet = AlarmSet::of(&[
     Alarm::DeepDischarge,
@@ -307,7 +309,12 @@ impl<O: Observer> Harness<O> {
         let snapshot = self.bms.snapshot();
         // A request since the last step, or a commanded shutdown, may have cleared what the alarms still show.
         let settled = self.unasked.is_none() && self.bms.state() == State::Running;
-        let lasting = if settled { self.bms.alarms().common(LASTING) } else { AlarmSet::EMPTY };
+        let mut lasting = if settled { self.bms.alarms().common(LASTING) } else { AlarmSet::EMPTY };
+        // A load or charger that was seen to go in the very last step has ended the lock-out; its alarm ends a step later (D10).
+        let limit = self.bms.config().get(P::RetryLimit);
+        if snapshot.retries.counts().iter().all(|count| i32::from(*count) < limit) {
+            lasting = lasting.minus(LOCKOUTS);
+        }
         let stored = match memory {
             Memory::Intact => Stored::Snapshot(snapshot),
             Memory::Nothing => Stored::Nothing,

@@ -107,7 +107,14 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// Whether anything may close in this step: it brought a complete scan of the cells, lacks no required reading, and
     /// follows no request or change (N07).
     fn closable(&self) -> bool {
-        self.measurement.channels.fresh(Channel::Cells) && self.measurement.usable && !self.flags.has(Flags::CHANGED)
+        let measured = &self.measurement;
+        let missing = |channel| measured.channels.known(channel) && !measured.channels.usable(channel);
+        // What had been compared and cannot be now, might forbid it (X03, X19, law 2).
+        let stack_check = self.config.flag(P::StackCheck);
+        let terminal_check = self.config.get(P::TerminalMismatchVoltage) != 0;
+        let unchecked = ((stack_check || terminal_check) && missing(Channel::Stack))
+            || (terminal_check && missing(Channel::Terminal));
+        measured.channels.fresh(Channel::Cells) && measured.usable && !unchecked && !self.flags.has(Flags::CHANGED)
     }
 
     /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no

@@ -14,7 +14,7 @@
 //!
 //! A cell with less capacity than the others is level with them only when full, and is left alone below that.
 //!
-//! Start voltage, trigger and stop value (B03, B04) govern where it **looks** at rest, not when it delivers.
+//! The start voltage (B03) governs where it **looks** at rest, not when it delivers; trigger and stop value are the manual's rule's alone.
 
 mod delivery;
 mod knowledge;

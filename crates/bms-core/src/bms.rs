@@ -215,6 +215,13 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         }
         self.restored = self.protection.active();
     }
+    /// Tells how long the pack stood without power since the snapshot, in seconds, where the board has a clock that went on;
+    /// `None` after a switch-off of unknown length. Call it, if at all, right after [`Bms::restore`]: the state of charge then
+    /// loses what cells lose by themselves, is less sure by as much, and the first voltage counts as one at rest. Without the
+    /// call no time has passed, as after a watchdog's reset.
+    pub fn was_off(&mut self, seconds: Option<u32>) {
+        self.estimator.was_off(seconds);
+    }
     /// Tells what the fitted balancer can do; the default is [`BalancerCapabilities::MANUAL`].
     pub fn set_balancer(&mut self, capabilities: BalancerCapabilities) {
         self.capabilities = capabilities;

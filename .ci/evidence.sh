@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The independent oracle against the core, bounded; prints the figures and writes docs/evidence.md.
+# The independent oracle against the core, and the fault matrix, bounded; prints the figures and writes docs/evidence.md.
 #
 #   evidence.sh            the recorded seeds; docs/evidence.md must be what a fresh run gives (--write renews it)
 #   evidence.sh --fresh    a new, printed seed and BMS_ORACLE_CASES (400) sequences a profile; writes nothing
@@ -39,7 +39,18 @@ TEXT
 Not compared: calibration, the state of charge, published limits, open sense wires, precharge, boards with a terminal voltage in the profile
 \`default\`, and which cells are balanced (only when balancing is forbidden). What the requirements leave open and the oracle therefore
 takes from the core: \`crates/bms-oracle/src/tolerance.rs\`.
+
+## Every fault in every state
+
+\`crates/bms-evidence\` brings a simulated pack (sixteen LiFePO4 cells, the manual's board with terminal voltage and heater) into each
+operating state, injects each fault, pushes the pack over each of its limits 300 ms later, and judges by the truth of the plant alone.
+**Unsafe** is an energy path closed beyond its limit for longer than the alarm's delay (or the time in which the fault must be noticed, if
+that is longer) and two sample periods; what a slow switch or an output that ends by itself needs is added. A watchdog resets the
+firmware after two seconds without a healthy step. Times are as seen at the steps. Fixed seeds:
+\`cargo run --release -p bms-evidence -- matrix\` prints the same.
+
 TEXT
+    cargo run --quiet --locked --release -p bms-evidence -- matrix
 }
 
 case "${1:-}" in

@@ -351,9 +351,11 @@ impl Watch {
         &'a self,
         config: &'a ValidConfig,
     ) -> impl Iterator<Item = (usize, &'static Hazard, Duration, Duration)> + 'a {
-        HAZARDS.iter().zip(self.worst).enumerate().map(|(index, (hazard, worst))| {
-            (index, hazard, worst, (hazard.delay)(config))
-        })
+        HAZARDS
+            .iter()
+            .zip(self.worst)
+            .enumerate()
+            .map(|(index, (hazard, worst))| (index, hazard, worst, (hazard.delay)(config)))
     }
 }
 

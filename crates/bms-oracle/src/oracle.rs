@@ -8,7 +8,7 @@ use bms_core::bms::Request;
 use bms_core::config::{ParameterId as P, Topology, ValidConfig};
 use bms_core::event::EventKind;
 use bms_core::lifecycle::State;
-use bms_core::measurement::{Feedback, Input, Inputs};
+use bms_core::measurement::{Feedback, Group, Input, Inputs};
 use bms_core::protection::{Alarm, AlarmSet};
 use bms_core::snapshot::{ResetCause, UserSwitches};
 use bms_core::time::Instant;
@@ -89,11 +89,12 @@ pub struct Oracle {
     pub discharge: bool,
     /// Everything was opened by a new start.
     pub(crate) opened: bool,
-    pub(crate) bypassing: (bool, bool),
+    pub(crate) held: (bool, bool),
     pub(crate) heater: bool,
     pub(crate) alarms_before: AlarmSet,
     /// The last step found its time out of order.
     pub time_back: bool,
+    still: u32,
     /// The last step came too late.
     pub late: bool,
     /// D10: trips of charge over-current, discharge over-current, short circuit, under-voltage.
@@ -148,10 +149,11 @@ impl Oracle {
             charge: false,
             discharge: false,
             opened: false,
-            bypassing: (false, false),
+            held: (false, false),
             heater: false,
             alarms_before: AlarmSet::EMPTY,
             time_back: false,
+            still: 0,
             late: false,
             trips: [0; 4],
             conducting: [0; 4],
@@ -346,7 +348,10 @@ impl Oracle {
     /// One step.
     pub fn step<const N: usize>(&mut self, instant: Instant, input: &Input<'_, N>) -> Verdict {
         let elapsed = self.last_instant.map_or(0, |last| instant.as_millis() as i128 - last.as_millis() as i128);
-        self.time_back = elapsed < 0;
+        // X20: time that stands still over eight scans.
+        let scan = matches!(input, Input::Sample(sample) if matches!(sample.cells, Group::Measured { .. }));
+        self.still = if elapsed > 0 { 0 } else { self.still + u32::from(scan) };
+        self.time_back = elapsed < 0 || self.still > 8;
         self.before = self.now;
         self.now += elapsed.max(0) as Time;
         self.late = elapsed > self.stale() as i128;
@@ -527,7 +532,14 @@ impl Oracle {
             running && wanted && !active && (was || (may_close && !pending))
         };
         // X12: beginning it is a closing like others, going on with it is not.
-        let bypass = |going_on: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
+        // The switch has opened first, so that the current flows through its diode; the other one is closed, or none flows.
+        let (was_charge, was_discharge) = (self.charge && !self.opened, self.discharge && !self.opened);
+        let bypass = |held: bool, was: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
+            let (other, severe) = if charge {
+                (was_discharge, Alarm::SevereDischargeOvercurrent)
+            } else {
+                (was_charge, Alarm::SevereChargeOvercurrent)
+            };
             let others = Alarm::ALL.iter().any(|alarm| {
                 self.active(*alarm) && inhibited(self.inhibits(*alarm)) && !outputs::of_one_direction(*alarm, charge)
             });
@@ -535,16 +547,25 @@ impl Oracle {
                 let watch = &self.watches[*alarm as usize];
                 watch.pending() && inhibited(self.inhibits(*alarm)) && !outputs::of_one_direction(*alarm, charge)
             });
-            running && wanted && !others && !pending && outputs::bypassed(self, charge) && (going_on || may_close)
+            let measured = other && held && !self.watches[severe as usize].pending() && !self.active(severe);
+            running
+                && wanted
+                && !others
+                && !pending
+                && measured
+                && outputs::bypassed(self, charge)
+                && (was || may_close)
         };
-        let (was_charge, was_discharge) = (self.charge && !self.opened, self.discharge && !self.opened);
         let charge = one(was_charge, self.switches.charge, |what| what.charge);
         let discharge = one(was_discharge, self.switches.discharge, |what| what.discharge);
         let around = (
-            bypass(self.bypassing.0 && was_charge, self.switches.charge, |what| what.charge, true),
-            bypass(self.bypassing.1 && was_discharge, self.switches.discharge, |what| what.discharge, false),
+            bypass(self.held.0, was_charge, self.switches.charge, |what| what.charge, true),
+            bypass(self.held.1, was_discharge, self.switches.discharge, |what| what.discharge, false),
         );
-        self.bypassing = (!charge && around.0, !discharge && around.1);
+        let held = |inhibited: fn(rules::Inhibits) -> bool| {
+            running && Alarm::ALL.iter().any(|alarm| self.active(*alarm) && inhibited(self.inhibits(*alarm)))
+        };
+        self.held = (held(|what| what.charge), held(|what| what.discharge));
         (charge || around.0, discharge || around.1)
     }
 }

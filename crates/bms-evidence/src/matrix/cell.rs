@@ -1,5 +1,6 @@
 //! One cell of the matrix: a state, a fault, a push.
 
+use bms_core::lifecycle::State;
 use bms_core::protection::{Alarm, AlarmSet};
 
 use super::faults::Fault;
@@ -8,7 +9,7 @@ use crate::bench::{Bench, PERIOD};
 use crate::truth::{HAZARDS, Path, Truth};
 
 /// Steps of a run: half a minute.
-const STEPS: u32 = 300;
+pub const STEPS: u32 = 300;
 /// The step in which the push begins.
 const PUSHED_AT: u32 = 3;
 
@@ -32,7 +33,7 @@ pub enum Verdict {
     Safe,
     /// A path that no command opens was closed beyond its limit; that was noticed this long after, ms.
     Detected(u32),
-    /// The same, and nothing was noticed: less than the stuck switch's current flowed.
+    /// The same, and nothing was noticed: less than the stuck switch's current flowed, or it was not measured.
     BelowDetection,
     /// The very reading that the limit rests on was wrong and plausible, and the path stayed closed.
     Deceived {
@@ -60,8 +61,12 @@ pub enum Verdict {
 }
 
 /// What tells that an output does not obey.
-const DISOBEDIENCE: AlarmSet =
-    AlarmSet::EMPTY.with(Alarm::ChargeSwitchStuck).with(Alarm::DischargeSwitchStuck).with(Alarm::OutputFailed);
+const DISOBEDIENCE: AlarmSet = AlarmSet::EMPTY
+    .with(Alarm::ChargeSwitchStuck)
+    .with(Alarm::DischargeSwitchStuck)
+    .with(Alarm::OutputFailed)
+    // The latch that cannot be cleared.
+    .with(Alarm::ShortCircuit);
 
 /// Current through a switch that was told to open, A: beyond it the switch must be found stuck (X10).
 const STUCK_CURRENT: f64 = 2.1;
@@ -80,7 +85,8 @@ pub fn run(reached: &Bench, defeated: &[Path], fault: &Fault, push: &Push) -> Ou
     let began = bench.now();
     let two_periods = PERIOD.as_millis() * 2;
     let defeated = |path: Path| defeated.contains(&path) || fault.defeats.contains(&path);
-    let (must_open, within) = fault.opens;
+    let running = bench.pack.bms().state() == State::Running;
+    let (must_open, within) = if fault.once_seen && !running { (&[][..], 0) } else { fault.opens };
     let mut closed_until = None;
     let mut opened = false;
     let mut noticed_at = None;
@@ -98,8 +104,10 @@ pub fn run(reached: &Bench, defeated: &[Path], fault: &Fault, push: &Push) -> Ou
             closed_until = Some(bench.now());
         }
         let command = bench.pack.bms().command();
+        // Nothing runs without power, and an unmeasured current tells nothing.
+        let watched = bench.pack.plant().powered() && !bench.pack.bms().alarms().contains(Alarm::CurrentDataLost);
         let flows = |path: Path, told: bool, amps: f64| {
-            defeated(path) && !told && truth.is_closed(path) && amps > STUCK_CURRENT
+            watched && defeated(path) && !told && truth.is_closed(path) && amps > STUCK_CURRENT
         };
         let disobeys = flows(Path::Charge, command.charge.is_closed(), truth.current)
             || flows(Path::Discharge, command.discharge.is_closed(), -truth.current);
@@ -116,7 +124,9 @@ pub fn run(reached: &Bench, defeated: &[Path], fault: &Fault, push: &Push) -> Ou
     for (index, hazard, worst, delay) in bench.watch.worst(&config) {
         let blind = if fault.blinds.contains(&hazard.quantity) { fault.blind_ms } else { Some(0) };
         let measured = worst.as_millis();
-        let allowed = delay.as_millis().max(blind.unwrap_or(0)) + two_periods + fault.slow_ms;
+        let (delay, hidden) = (delay.as_millis(), blind.unwrap_or(0));
+        let noticed_by = if fault.stops_time { delay + hidden } else { delay.max(hidden) };
+        let allowed = noticed_by + two_periods + fault.slow_ms;
         if measured <= allowed {
             if !defeated(hazard.path) && blind.is_some() {
                 beyond[index] = measured;

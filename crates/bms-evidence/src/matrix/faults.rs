@@ -20,6 +20,10 @@ pub struct Fault {
     pub two_clocks: bool,
     /// The paths that must open, and within which time, in ms; none: it is tolerated, as long as nothing is unsafe.
     pub opens: (&'static [Path], u32),
+    /// Not while the part never delivered: an optional sensor that was not seen since the start is taken as not fitted (D16).
+    pub once_seen: bool,
+    /// No time passes for the core while it is hidden, so delays begin after it.
+    pub stops_time: bool,
     /// It happens once and is over, so that what opened may close again.
     pub passes: bool,
     /// How far it takes readings from the truth.
@@ -57,6 +61,10 @@ const STACK_MS: u32 = 3_000;
 const LOST_MS: u32 = 1_000;
 const TEMPERATURE_LOST_MS: u32 = 10_000;
 const SENSOR_MS: u32 = 1_000;
+/// Outputs that carry energy end by themselves after so long.
+const EXPIRY_MS: u32 = 2_000;
+/// Nine scans in the same millisecond.
+const STILL_MS: u32 = 900;
 const MISMATCH_MS: u32 = 2_000;
 
 fn new(part: &'static str, name: impl Into<String>, act: Act) -> Fault {
@@ -67,6 +75,8 @@ fn new(part: &'static str, name: impl Into<String>, act: Act) -> Fault {
         two_clocks: false,
         opens: (&[], 0),
         passes: false,
+        stops_time: false,
+        once_seen: false,
         blur: Blur::ROUNDING,
         blinds: &[],
         blind_ms: None,
@@ -105,6 +115,12 @@ impl Fault {
     }
     fn blurs(self, cell: f64, current: f64, temperature: f64) -> Self {
         Self { blur: Blur { cell, current, temperature }, ..self }
+    }
+    fn once_seen(self) -> Self {
+        Self { once_seen: true, ..self }
+    }
+    fn stops_time(self) -> Self {
+        Self { stops_time: true, ..self }
     }
     fn passes(self) -> Self {
         Self { passes: true, ..self }
@@ -155,6 +171,7 @@ fn of_channel(channel: Channel) -> Vec<Fault> {
         Channel::Temperatures => fault.blurs(0.001, 0.1, 1.2),
         _ => fault,
     };
+    let seen = |fault: Fault| if channel == Channel::Stack { fault.once_seen() } else { fault };
     let amplitude = match channel {
         Channel::Cells => 5_000,
         Channel::Stack | Channel::Terminal => 50_000,
@@ -163,9 +180,9 @@ fn of_channel(channel: Channel) -> Vec<Fault> {
         Channel::Inputs => 0,
     };
     vec![
-        kind(part, "lost", K::Lost(channel)).noticed(paths, hides, ms),
-        kind(part, "silent", K::Silent(channel)).noticed(paths, hides, ms),
-        kind(part, "20 s late", K::Late { channel, by_ms: 20_000 }).noticed(paths, hides, ms),
+        seen(kind(part, "lost", K::Lost(channel)).noticed(paths, hides, ms)),
+        seen(kind(part, "silent", K::Silent(channel)).noticed(paths, hides, ms)),
+        seen(kind(part, "20 s late", K::Late { channel, by_ms: 20_000 }).noticed(paths, hides, ms)),
         kind(part, "300 ms late", K::Late { channel, by_ms: 300 }).hides(hides, 300).slow(400),
         kind(part, "stuck", K::Stuck(channel)).deceives(hides),
         noise(kind(part, "noisy", K::Noise { channel, amplitude }), channel),
@@ -179,8 +196,8 @@ fn of_values() -> Vec<Fault> {
     let mut all = vec![
         value("cells", "all 6.5 V", Channel::Cells, 6_500_000).noticed(BOTH, CELLS, MISMATCH_MS),
         value("cells", "all 0 V", Channel::Cells, 0).noticed(BOTH, CELLS, MISMATCH_MS),
-        value("current", "+2000 A", Channel::Current, 2_000_000).noticed(CHARGE, CURRENT, 1_000),
-        value("current", "-2000 A", Channel::Current, -2_000_000).noticed(DISCHARGE, CURRENT, 300),
+        value("current", "+2000 A", Channel::Current, 2_000_000).noticed(CHARGE, CURRENT, 1_000).deceives(CURRENT),
+        value("current", "-2000 A", Channel::Current, -2_000_000).noticed(DISCHARGE, CURRENT, 300).deceives(CURRENT),
         kind("current", "inverted", K::InvertedCurrent).deceives(CURRENT),
         value("temperatures", "all 200 °C", Channel::Temperatures, 2_000).noticed(ALL, HEAT, SENSOR_MS),
         value("temperatures", "all -100 °C", Channel::Temperatures, -1_000).noticed(ALL, HEAT, SENSOR_MS),
@@ -207,12 +224,14 @@ fn of_values() -> Vec<Fault> {
 fn of_sensors() -> Vec<Fault> {
     let plant = |part, name: &str, act| new(part, name, Act::Once(act));
     vec![
-        kind("temperatures", "T1 invalid", K::TemperatureInvalid(0)).noticed(ALL, BATTERY, SENSOR_MS),
+        kind("temperatures", "T1 invalid", K::TemperatureInvalid(0)).noticed(ALL, BATTERY, SENSOR_MS).once_seen(),
         kind("temperatures", "switches' invalid", K::MosTemperatureInvalid).noticed(ALL, &[Quantity::Mos], SENSOR_MS),
         plant("temperatures", "T1 open", |bench| bench.pack.plant_mut().set_thermistor(0, Thermistor::Open))
-            .noticed(ALL, BATTERY, SENSOR_MS),
+            .noticed(ALL, BATTERY, SENSOR_MS)
+            .once_seen(),
         plant("temperatures", "T2 shorted", |bench| bench.pack.plant_mut().set_thermistor(1, Thermistor::Shorted))
-            .noticed(ALL, BATTERY, SENSOR_MS),
+            .noticed(ALL, BATTERY, SENSOR_MS)
+            .once_seen(),
         plant("temperatures", "switches' open", |bench| bench.pack.plant_mut().set_mos_thermistor(Thermistor::Open))
             .noticed(ALL, &[Quantity::Mos], SENSOR_MS),
         plant("temperatures", "switches' shorted", |bench| {
@@ -221,10 +240,16 @@ fn of_sensors() -> Vec<Fault> {
         .noticed(ALL, &[Quantity::Mos], SENSOR_MS),
         plant("sense wires", "wire 7 open", |bench| bench.pack.plant_mut().set_wire(7, Wire::Open))
             .noticed(BOTH, CELLS, 500),
-        plant("sense wires", "wire 0 open", |bench| bench.pack.plant_mut().set_wire(0, Wire::Open))
-            .noticed(BOTH, CELLS, MISMATCH_MS),
-        plant("sense wires", "wire 16 open", |bench| bench.pack.plant_mut().set_wire(16, Wire::Open))
-            .noticed(BOTH, CELLS, MISMATCH_MS),
+        plant("sense wires", "wire 0 open", |bench| bench.pack.plant_mut().set_wire(0, Wire::Open)).noticed(
+            BOTH,
+            CELLS,
+            MISMATCH_MS,
+        ),
+        plant("sense wires", "wire 16 open", |bench| bench.pack.plant_mut().set_wire(16, Wire::Open)).noticed(
+            BOTH,
+            CELLS,
+            MISMATCH_MS,
+        ),
         plant("sense wires", "wire 7 open and floating", |bench| {
             bench.pack.plant_mut().set_wire(7, Wire::OpenFloating);
         })
@@ -239,7 +264,8 @@ fn of_switches() -> Vec<Fault> {
     let charge = |name: &str, act| new("charge switch", name, Act::Once(act));
     let discharge = |name: &str, act| new("discharge switch", name, Act::Once(act));
     vec![
-        charge("stuck on", |bench| bench.pack.plant_mut().set_charge_switch_fault(SwitchFault::StuckOn)).defeats(CHARGE),
+        charge("stuck on", |bench| bench.pack.plant_mut().set_charge_switch_fault(SwitchFault::StuckOn))
+            .defeats(CHARGE),
         charge("stuck off", |bench| bench.pack.plant_mut().set_charge_switch_fault(SwitchFault::StuckOff)),
         charge("500 ms slow", |bench| bench.pack.plant_mut().set_charge_switch_fault(SwitchFault::Slow(500_000)))
             .slow(500),
@@ -266,8 +292,8 @@ fn of_outputs() -> Vec<Fault> {
         // Outputs that expire are off without a command.
         let defeats = if output == Output::Switches { paths } else { &[] };
         [
-            kind(part, "write fails", K::WriteFails(output)).defeats(defeats).slow(1_000),
-            kind(part, "write ignored", K::WriteIgnored(output)).defeats(defeats).slow(1_000),
+            kind(part, "write fails", K::WriteFails(output)).defeats(defeats).slow(EXPIRY_MS),
+            kind(part, "write ignored", K::WriteIgnored(output)).defeats(defeats).slow(EXPIRY_MS),
             kind(part, "500 ms slow", K::WriteSlow { output, by_ms: 500 }).slow(600),
         ]
     };
@@ -283,9 +309,10 @@ fn of_clock() -> Vec<Fault> {
         jump("ahead by 5 s", K::ClockAhead(5_000)).noticed(ALL, &[], 0).passes(),
         jump("ahead by 49 days", K::ClockAhead(49 * day)).noticed(ALL, &[], 0).passes(),
         jump("back by 1 ms a step", K::ClockBack(1)),
-        jump("back by 5 s", K::ClockBack(5_000)).noticed(ALL, &[], 0).passes(),
+        // At a start there is no time to go back to: it stands still.
+        jump("back by 5 s", K::ClockBack(5_000)).noticed(ALL, EVERYTHING, STILL_MS).passes().stops_time(),
         jump("wraps at 32 bits", K::ClockWraps).noticed(ALL, &[], 0).passes(),
-        jump("stands still", K::ClockStopped).noticed(ALL, EVERYTHING, 2_000),
+        jump("stands still", K::ClockStopped).noticed(ALL, EVERYTHING, STILL_MS).passes().stops_time(),
     ];
     let two = one.clone().into_iter().map(|fault| Fault {
         name: format!("{}, not the sampler's", fault.name),

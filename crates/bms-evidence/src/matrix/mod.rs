@@ -5,6 +5,7 @@
 pub mod cell;
 pub mod faults;
 pub mod pushes;
+pub mod report;
 pub mod states;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,5 +47,8 @@ pub fn run() -> Vec<Row> {
 #[must_use]
 pub fn row(state: &states::State, faults: &[Fault]) -> Row {
     let reached = state.reached();
-    faults.iter().map(|fault| PUSHES.iter().map(|push| cell::run(&reached, state.defeats(), fault, push)).collect()).collect()
+    faults
+        .iter()
+        .map(|fault| PUSHES.iter().map(|push| cell::run(&reached, state.defeats(), fault, push)).collect())
+        .collect()
 }

@@ -208,9 +208,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
                 self.run_time = snapshot.run_time_seconds.saturating_mul(1_000);
                 self.switches = snapshot.switches;
                 self.estimator.restore(&snapshot);
-                // After a crash the quotas may be older than what was delivered since.
-                let learned = snapshot.balancing;
-                self.strategy.restore(&if cause.is_abnormal() { learned.without_quotas() } else { learned });
+                self.strategy.restore(&snapshot.balancing);
             }
             Stored::Corrupt => self.protection.raise(AlarmSet::EMPTY.with(Alarm::StorageCorrupt)),
             Stored::CountersCorrupt => self.protection.raise(AlarmSet::EMPTY.with(Alarm::CountersCorrupt)),
@@ -219,6 +217,13 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             self.protection.raise(AlarmSet::EMPTY.with(Alarm::ResetHoldOff));
         }
         self.restored = self.protection.active();
+    }
+    /// Tells how long the pack stood without power since the snapshot, in seconds, where the board has a clock that went on;
+    /// `None` after a switch-off of unknown length. Call it, if at all, right after [`Bms::restore`]: the state of charge then
+    /// loses what cells lose by themselves, is less sure by as much, and the first voltage counts as one at rest. Without the
+    /// call no time has passed, as after a watchdog's reset.
+    pub fn was_off(&mut self, seconds: Option<u32>) {
+        self.estimator.was_off(seconds);
     }
     /// Tells what the fitted balancer can do; the default is [`BalancerCapabilities::MANUAL`].
     pub fn set_balancer(&mut self, capabilities: BalancerCapabilities) {

@@ -48,10 +48,10 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         if E::FITTED { self.estimator.capacity() } else { self.config.capacity() }
     }
 
-    /// Quotas only once nothing moves any more: what was delivered after the snapshot would be delivered again.
+    /// Certain only once nothing moves any more: what was delivered after the snapshot would be delivered again.
     fn learned_of_balancing(&self) -> LearnedBalance {
         let learned = self.strategy.learned();
-        if self.lifecycle.is_running() { learned.without_quotas() } else { learned }
+        if self.lifecycle.is_running() { learned.while_running() } else { learned }
     }
 
     /// Everything that a display shows.

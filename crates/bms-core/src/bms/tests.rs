@@ -10,6 +10,7 @@ use crate::measurement::{Cells, Group, Input, Inputs, Reading, Sample, Temperatu
 use crate::port::Balancer;
 use crate::port::ErrorKind;
 use crate::protection::{Alarm, AlarmSet};
+use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::units::{ah, deg_c, ma, mv, uv};
 
@@ -197,7 +198,9 @@ fn what_is_not_fitted_changes_nothing_else() {
                 }
             }
             assert_eq!((plain.poll_event(), bare.poll_event()), (None, None));
-            assert_eq!(plain.snapshot(), full.snapshot());
+            // All that survives a reset too, but what a balancing strategy learned.
+            let (of_full, of_plain) = (full.snapshot(), plain.snapshot());
+            assert_eq!(Snapshot { balancing: of_full.balancing, ..of_plain }, of_full);
             closed += u32::from(command.charge.is_closed());
             steps += 1;
         }

@@ -80,6 +80,9 @@ pub trait Estimator {
     fn set_capacity(&mut self, capacity: Charge);
     /// Takes up what survived a reset.
     fn restore(&mut self, snapshot: &Snapshot);
+    /// The pack stood without power for so many seconds, with its switches open; `None`: for a time that nobody knows.
+    /// Called after [`Estimator::restore`], before the first update.
+    fn was_off(&mut self, _seconds: Option<u32>) {}
     /// The internal estimate with its standard deviation; `None` while nothing is known. An estimator that does not know
     /// how good it is says one half.
     fn state_of_charge(&self) -> Option<StateOfCharge> {
@@ -134,6 +137,18 @@ impl Estimator for NotFitted {
 fn part_of(charge: Charge, capacity: Charge, whole: i64) -> Option<u32> {
     let part = charge.as_milliamp_millis().saturating_mul(whole).checked_div(capacity.as_milliamp_millis())?;
     u32::try_from(part.clamp(0, whole)).ok()
+}
+
+/// What a cell loses at rest, in millionths of its capacity a day: 2 % a month. What it really is differs as much as that.
+const SELF_DISCHARGE: u64 = 667;
+/// Of a time that nobody knows: what may have been lost in six weeks.
+const UNKNOWN_LOSS: u32 = 30_000;
+
+/// What a pack is expected to have lost while it stood, in millionths of its capacity.
+fn lost_while_off(seconds: u32) -> u32 {
+    let lost = u64::from(seconds).wrapping_mul(SELF_DISCHARGE) / 86_400;
+    // At most 2^32 × 667 / 86 400: within 32 bits.
+    (lost as u32).min(1_000_000)
 }
 
 /// A rate in thousandths of the capacity per hour, as a current.

@@ -87,10 +87,7 @@ async fn connection<C: Controller>(
     let table = Table::new(name)?;
     let mut advertisement = [0; 31];
     let length = advertise(name, &mut advertisement)?;
-    let data = Advertisement::ConnectableScannableUndirected {
-        adv_data: advertisement.get(..length)?,
-        scan_data: &[],
-    };
+    let data = Advertisement::ConnectableScannableUndirected { adv_data: advertisement.get(..length)?, scan_data: &[] };
     let accepting = advertiser.advertise(&AdvertisementParameters::default(), data).await.ok()?;
     let client = accepting.accept().await.ok()?.with_attribute_server(&table.server).ok()?;
     talk(&client, &table, clock, peripheral, board).await;

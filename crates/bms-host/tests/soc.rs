@@ -269,6 +269,30 @@ fn resets_lose_nothing() {
     }
 }
 
+/// law 7 L01: months without power: what cells lose by themselves is taken off, the confidence falls by as much, and the first
+/// voltage at rest corrects what it can.
+#[test]
+fn after_months_without_power_the_rest_voltage_counts() {
+    for chemistry in Chemistry::ALL {
+        for (days, told) in [(60_u32, true), (60, false), (200, true)] {
+            let mut bench = Bench::new(chemistry, 0.70).believing(0.70, 0.02);
+            bench.flow(0.0, 60);
+            let lost = bench.kind.self_discharge_per_month * f64::from(days) / 30.0;
+            bench.reset();
+            bench.soc -= lost;
+            bench.bms.was_off(told.then_some(days * 86_400));
+            let shown = bench.bms.status().state_of_charge_permille.valid();
+            bench.second(0.0);
+            let name = format!("{chemistry:?} {days} days, told: {told}");
+            assert!(bench.error().abs() < 2.0 * bench.sigma(), "{name}: {:+.3} of {:.3}", bench.error(), bench.sigma());
+            if told {
+                assert!(bench.error().abs() < 0.6 * lost, "{name}: {:+.3}, lost {lost:.3}", bench.error());
+            }
+            let now = bench.bms.status().state_of_charge_permille.valid();
+            assert!(now.unwrap().abs_diff(shown.unwrap()) <= 3, "{name}: shown {shown:?}, then {now:?}");
+        }
+    }
+}
 /// L01 C02: partial cycles for days without a full charge, with a sensor offset: counting alone would drift away.
 #[test]
 fn days_of_partial_cycles_do_not_drift() {

@@ -17,7 +17,7 @@ use bms_hal::{ParameterBlock, RetainedSnapshot};
 use bms_wire::ble::Peripheral;
 use bms_wire::native::Layout;
 use bt_hci::controller::ExternalController;
-use desk::Desk;
+use desk::{Core, Desk};
 use embassy_futures::join::join;
 use embassy_time::{Duration as Time, Ticker, Timer};
 use esp_hal::peripherals::BT;
@@ -53,7 +53,7 @@ async fn main(_spawner: embassy_executor::Spawner) -> ! {
     let taps = board::taps(&adc, [p.GPIO10.into(), p.GPIO18.into(), p.GPIO19.into(), p.GPIO20.into()]);
     let sampler = board::sampler(&adc, &taps, &config, p.GPIO8);
     let pack = Board::new(sampler, switches, board::CLOCK).with_power(board::power(p.GPIO9));
-    let mut bms = Driver::new(Bms::<{ board::CELLS }>::with_capacity(config), pack);
+    let mut bms = Driver::new(Core::without_balancer(config), pack);
     bms.bms_mut().restore(stored, cause);
     // The radio's needs: a heap and a scheduler. The protection uses neither.
     esp_alloc::heap_allocator!(size: 64 * 1024);

@@ -3,6 +3,8 @@
 use bms_core::access::{Access, Change, PRESENCE_WINDOW, Session};
 use bms_core::bms::Refusal;
 use bms_core::driver::{Ports, WatchdogToken};
+use bms_core::estimation::CoulombCounter;
+use bms_core::fittings::{NotFitted, Unbalanced};
 use bms_core::prelude::*;
 use bms_hal::RetainedSnapshot;
 use bms_wire::board::{Board, Identity, View};
@@ -16,8 +18,12 @@ use crate::board::CELLS;
 
 const IDENTITY: Identity = Identity { model: "JK_B2A24S15P", ..Identity::WIDEST };
 
+/// No balancer, heater or precharge path on this board.
+pub type Core = Unbalanced<CELLS>;
+type Protection<P> = Driver<P, CELLS, CoulombCounter, NotFitted, NotFitted>;
+
 pub struct Desk<P> {
-    driver: Driver<P, CELLS>,
+    driver: Protection<P>,
     /// The factory's passwords at each power-on: this board has no store for others. What they open is only what the
     /// authenticated mode asks for after they were changed.
     access: Access,
@@ -28,7 +34,7 @@ pub struct Desk<P> {
 }
 
 impl<P: Ports<CELLS>> Desk<P> {
-    pub fn new(driver: Driver<P, CELLS>, key: GPIO21<'static>) -> Self {
+    pub fn new(driver: Protection<P>, key: GPIO21<'static>) -> Self {
         let key = Input::new(key, InputConfig::default().with_pull(Pull::Up));
         let telemetry = Telemetry::of(&driver.status());
         Self { driver, access: Access::factory(random()), telemetry, logbook: Logbook::new(), key }

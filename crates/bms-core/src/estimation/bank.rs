@@ -4,7 +4,6 @@
 //! its own slow voltage error and resistance error, so that a constant 3 mV is not taken for proof. One pass over all of
 //! them is spread over several steps.
 
-use super::filter::STEEPEST;
 use super::math::{ONE, exp_negative, logarithm, narrow, ratio, scaled};
 use super::tracker::{faded, renewed};
 
@@ -14,6 +13,9 @@ const LOWEST: i64 = -ONE / 10;
 pub(super) const SPACING: i64 = ONE / 50;
 /// Points of the voltages that are prepared for a pass, every 5 %.
 pub(super) const POINTS: usize = 21;
+/// What the table's error along the state of charge may come to as a voltage, in µV: or nothing would ever contradict an
+/// estimate that stands at the steep end of the curve.
+pub(super) const STEEPEST: i64 = 150_000;
 /// A log-likelihood is a negative number with one = 2^16; less than this is as good as nothing.
 const HOPELESS: i32 = -(20 << 16);
 

@@ -1,7 +1,7 @@
 //! Exact coulomb counting with full and empty anchors (L01, T08–T11).
 
 use super::ocv::first_guess;
-use super::{Anchor, Estimator, Evidence, c_rate};
+use super::{Anchor, Estimator, Evidence, c_rate, lost_while_off};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::snapshot::Snapshot;
 use crate::units::{Charge, Voltage, mv};
@@ -119,6 +119,12 @@ impl CoulombCounter {
         );
         self.capacity = capacity.max(least).min(most);
     }
+    /// Takes off what went by itself; a part of the capacity in millionths.
+    fn lose(&mut self, millionths: u32) {
+        let Some(remaining) = self.remaining() else { return };
+        let lost = (self.capacity.as_milliamp_millis() / 1_000_000).saturating_mul(i64::from(millionths));
+        self.set_remaining(remaining.minus(Charge::from_milliamp_millis(lost)).max(Charge::ZERO));
+    }
     fn set_remaining(&mut self, remaining: Charge) {
         self.correction = remaining.minus(self.counted);
         self.known = true;
@@ -229,6 +235,12 @@ impl Estimator for CoulombCounter {
             // What is missing was discharged since the pack was full.
             self.discharged_at_full = Some(self.discharged.minus(self.capacity.minus(remaining)));
             self.set_remaining(remaining);
+        }
+    }
+    /// Takes off what cells usually lose; a time that nobody knows changes nothing.
+    fn was_off(&mut self, seconds: Option<u32>) {
+        if let Some(seconds) = seconds {
+            self.lose(lost_while_off(seconds));
         }
     }
 }

@@ -22,6 +22,11 @@ pub(super) fn narrow(value: i64) -> i32 {
     crate::units::saturate(value)
 }
 
+/// A state of charge in millionths, with one = 2^30.
+pub(super) fn from_millionths(millionths: u32) -> i32 {
+    narrow(ratio(i64::from(millionths.min(1_000_000)) << 30, 1_000_000))
+}
+
 /// exp(−x) for x ≥ 0 with one = 2^30, as (2 − x)/(2 + x): exact enough for the small x between two updates, and 0 from 2 on.
 pub(super) fn decay(x: i64) -> i64 {
     let two = ONE.wrapping_mul(2);

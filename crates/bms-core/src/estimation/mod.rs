@@ -26,6 +26,7 @@ pub(crate) use ocv::slope_permille_per_volt;
 pub use state::{Learned, Source, StateOfCharge, StateOfHealth, StateOfPower};
 
 use crate::config::{ParameterId, ValidConfig};
+use crate::port::NotFitted;
 use crate::snapshot::Snapshot;
 use crate::units::{Charge, Current, Temperature};
 
@@ -63,6 +64,8 @@ pub enum Anchor {
 
 /// Estimates the state of charge.
 pub trait Estimator {
+    /// Whether anything is estimated; `false` leaves counting out of the linked core.
+    const FITTED: bool = true;
     /// One step; bounded work, no panic. Returns an anchor that was reached in this step.
     fn update(&mut self, evidence: &Evidence<'_>) -> Option<Anchor>;
     /// The charge in the pack, between zero and the capacity; `None` while nothing is known.
@@ -77,6 +80,9 @@ pub trait Estimator {
     fn set_capacity(&mut self, capacity: Charge);
     /// Takes up what survived a reset.
     fn restore(&mut self, snapshot: &Snapshot);
+    /// The pack stood without power for so many seconds, with its switches open; `None`: for a time that nobody knows.
+    /// Called after [`Estimator::restore`], before the first update.
+    fn was_off(&mut self, _seconds: Option<u32>) {}
     /// The internal estimate with its standard deviation; `None` while nothing is known. An estimator that does not know
     /// how good it is says one half.
     fn state_of_charge(&self) -> Option<StateOfCharge> {
@@ -105,10 +111,44 @@ pub trait Estimator {
     }
 }
 
+/// No estimator: nothing is counted, the state of charge stays unknown.
+impl Estimator for NotFitted {
+    const FITTED: bool = false;
+    fn update(&mut self, _: &Evidence<'_>) -> Option<Anchor> {
+        None
+    }
+    fn remaining(&self) -> Option<Charge> {
+        None
+    }
+    fn capacity(&self) -> Charge {
+        Charge::ZERO
+    }
+    fn cycle_capacity(&self) -> Charge {
+        Charge::ZERO
+    }
+    fn cycles(&self) -> u32 {
+        0
+    }
+    fn set_capacity(&mut self, _: Charge) {}
+    fn restore(&mut self, _: &Snapshot) {}
+}
+
 /// A charge as a part of the capacity, in `whole`ths, rounded down; `None` without a capacity.
 fn part_of(charge: Charge, capacity: Charge, whole: i64) -> Option<u32> {
     let part = charge.as_milliamp_millis().saturating_mul(whole).checked_div(capacity.as_milliamp_millis())?;
     u32::try_from(part.clamp(0, whole)).ok()
+}
+
+/// What a cell loses at rest, in millionths of its capacity a day: 2 % a month. What it really is differs as much as that.
+const SELF_DISCHARGE: u64 = 667;
+/// Of a time that nobody knows: what may have been lost in six weeks.
+const UNKNOWN_LOSS: u32 = 30_000;
+
+/// What a pack is expected to have lost while it stood, in millionths of its capacity.
+fn lost_while_off(seconds: u32) -> u32 {
+    let lost = u64::from(seconds).wrapping_mul(SELF_DISCHARGE) / 86_400;
+    // At most 2^32 × 667 / 86 400: within 32 bits.
+    (lost as u32).min(1_000_000)
 }
 
 /// A rate in thousandths of the capacity per hour, as a current.

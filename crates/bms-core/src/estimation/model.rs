@@ -199,6 +199,6 @@ impl CellModel {
     /// The open-circuit voltage in the middle of the branches at 25 °C, at a state of charge in millionths.
     #[must_use]
     pub fn open_circuit_voltage(&self, millionths: u32) -> Voltage {
-        Voltage::from_microvolts(self.middle(super::filter::from_millionths(millionths)))
+        Voltage::from_microvolts(self.middle(super::math::from_millionths(millionths)))
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Conditions {
     pub allowed: bool,
     /// Its source can feed it: charger present if required, cells above UVPR if fed by the battery (D28).
     pub fed: bool,
+    /// A step that lacks a reading, or follows a change, switches nothing on.
+    pub may_begin: bool,
     /// The coldest battery sensor.
     pub coldest: Temperature,
 }
@@ -34,7 +36,7 @@ impl Heating {
     pub(crate) const fn new() -> Self {
         Self { on: false, without_rise: 0, reference: deg_c(0), ineffective: false }
     }
-    /// Decides for this step.
+    /// Decides for this step; `elapsed` is how long the heater can have been on since the last one, in ms.
     pub(crate) fn step(&mut self, elapsed: u32, now: &Conditions) -> bool {
         if !now.cold {
             *self = Self::new();
@@ -52,15 +54,12 @@ impl Heating {
             }
             self.ineffective = self.without_rise >= TRIAL;
         }
-        self.on = wanted && !self.ineffective;
+        self.on = wanted && !self.ineffective && (self.on || now.may_begin);
         self.on
     }
     /// It ran half an hour without warming the battery.
     pub(crate) const fn ineffective(&self) -> bool {
         self.ineffective
-    }
-    pub(crate) const fn on(&self) -> bool {
-        self.on
     }
     /// A local request: try once more.
     pub(crate) fn forgive(&mut self) {

@@ -154,10 +154,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             self.protection.keep(edges.cleared);
             edges.cleared = AlarmSet::EMPTY;
         }
-        // The limits of another chemistry say nothing of these cells.
-        if !self.protection.active().contains(Alarm::WrongChemistry) {
-            self.retries.trips(edges.raised);
-        }
+        // The limits of another chemistry say nothing of these cells; a current is a current (D10).
+        let wrong_chemistry = self.protection.active().contains(Alarm::WrongChemistry);
+        let meaningless = if wrong_chemistry { AlarmSet::of(&[Alarm::CellUndervoltage]) } else { AlarmSet::EMPTY };
+        self.retries.trips(edges.raised.minus(meaningless));
         edges
     }
 

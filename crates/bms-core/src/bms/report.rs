@@ -100,7 +100,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             highest_cell: measured.scan(config).highest().map(|(index, _)| index),
             lowest_cell: measured.scan(config).lowest().map(|(index, _)| index),
             wires: Wires { milliohms, top, limit: crate::units::Resistance::from_microohms(wire_limit(config)) },
-            heater: self.heating.on(),
+            heater: !matches!(self.command.heater, crate::command::Expiring::Off),
             alarms: self.protection.active(),
             limits: self.command.limits,
         }

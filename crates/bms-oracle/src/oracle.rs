@@ -100,7 +100,6 @@ pub struct Oracle {
     pub discharge: bool,
     /// Everything was opened by a new start.
     pub(crate) opened: bool,
-    pub(crate) bypassing: (bool, bool),
     pub(crate) heater: bool,
     pub(crate) alarms_before: AlarmSet,
     /// The last step found its time out of order.
@@ -159,7 +158,6 @@ impl Oracle {
             charge: false,
             discharge: false,
             opened: false,
-            bypassing: (false, false),
             heater: false,
             alarms_before: AlarmSet::EMPTY,
             time_back: false,
@@ -524,7 +522,7 @@ impl Oracle {
     }
 
     /// P17 and law 1: what may be closed.
-    fn decide(&mut self, step: &Step) -> (bool, bool) {
+    fn decide(&self, step: &Step) -> (bool, bool) {
         let running = self.state == State::Running;
         let may_close = running && !self.asked && outputs::all_usable(self, step);
         let one = |was: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool| {
@@ -534,7 +532,7 @@ impl Oracle {
                 .any(|alarm| self.watches[*alarm as usize].pending() && inhibited(self.inhibits(*alarm)));
             running && wanted && !active && (was || (may_close && !pending))
         };
-        // X12: beginning it is a closing like others, going on with it is not.
+        // X12: beginning it is a closing like others; a switch that is closed and may be, stays.
         let bypass = |going_on: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
             let others = Alarm::ALL.iter().any(|alarm| {
                 self.active(*alarm) && inhibited(self.inhibits(*alarm)) && !outputs::of_one_direction(*alarm, charge)
@@ -549,10 +547,9 @@ impl Oracle {
         let charge = one(was_charge, self.switches.charge, |what| what.charge);
         let discharge = one(was_discharge, self.switches.discharge, |what| what.discharge);
         let around = (
-            bypass(self.bypassing.0 && was_charge, self.switches.charge, |what| what.charge, true),
-            bypass(self.bypassing.1 && was_discharge, self.switches.discharge, |what| what.discharge, false),
+            bypass(was_charge, self.switches.charge, |what| what.charge, true),
+            bypass(was_discharge, self.switches.discharge, |what| what.discharge, false),
         );
-        self.bypassing = (!charge && around.0, !discharge && around.1);
         (charge || around.0, discharge || around.1)
     }
 }

@@ -205,9 +205,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 self.run_time = snapshot.run_time_seconds.saturating_mul(1_000);
                 self.switches = snapshot.switches;
                 self.estimator.restore(&snapshot);
-                // After a crash the quotas may be older than what was delivered since.
-                let learned = snapshot.balancing;
-                self.strategy.restore(&if cause.is_abnormal() { learned.without_quotas() } else { learned });
+                self.strategy.restore(&snapshot.balancing);
             }
             Stored::Corrupt => self.protection.raise(AlarmSet::EMPTY.with(Alarm::StorageCorrupt)),
             Stored::CountersCorrupt => self.protection.raise(AlarmSet::EMPTY.with(Alarm::CountersCorrupt)),

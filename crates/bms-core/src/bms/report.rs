@@ -41,10 +41,10 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         }
     }
 
-    /// Quotas only once nothing moves any more: what was delivered after the snapshot would be delivered again.
+    /// Certain only once nothing moves any more: what was delivered after the snapshot would be delivered again.
     fn learned_of_balancing(&self) -> LearnedBalance {
         let learned = self.strategy.learned();
-        if self.lifecycle.is_running() { learned.without_quotas() } else { learned }
+        if self.lifecycle.is_running() { learned.while_running() } else { learned }
     }
 
     /// Everything that a display shows.

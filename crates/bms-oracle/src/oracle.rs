@@ -113,6 +113,8 @@ pub struct Oracle {
     pub(crate) restored: AlarmSet,
     pub(crate) before_step: AlarmSet,
     pub(crate) lost_at: Option<Time>,
+    /// A transfer was ordered in the last step. Which one is not judged here, but warnings of cells look at quiet scans only (D04).
+    pub balancing: bool,
     pub(crate) silent_at: Option<Time>,
     pub(crate) all_sensors_good: bool,
     pub(crate) commanded: bool,
@@ -168,6 +170,7 @@ impl Oracle {
             restored: AlarmSet::EMPTY,
             before_step: AlarmSet::EMPTY,
             lost_at: None,
+            balancing: false,
             silent_at: None,
             all_sensors_good: true,
             commanded: false,

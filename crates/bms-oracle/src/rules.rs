@@ -461,7 +461,8 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
                 }
             }
         };
-        row_unless(rows, limit == 0, alarm, seen, delay, Release::Level);
+        let quiet = alarm != Alarm::CellSpreadWarning || !oracle.balancing;
+        row_unless(rows, limit == 0, alarm, if quiet { seen } else { Seen::Nothing }, delay, Release::Level);
     };
     let cells = scan_of(step).map(|(at, scan)| (at, scan.good(), scan.complete().is_some()));
     let failed = step.cells == News::Failed;
@@ -507,13 +508,14 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
 /// X09
 fn warnings(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let get = |parameter| oracle.get(parameter);
+    let quiet = |seen: Seen| if oracle.balancing { Seen::Nothing } else { seen };
     let margin = get(P::WarningVoltageMargin);
     let limit = get(P::CellUndervoltageProtection);
     let seen = cells_seen(step, |cell| cell < limit + margin, |cell| cell > limit + 2 * margin);
-    row_unless(rows, margin == 0, Alarm::CellUndervoltageWarning, seen, 0, Release::Level);
+    row_unless(rows, margin == 0, Alarm::CellUndervoltageWarning, quiet(seen), 0, Release::Level);
     let limit = get(P::CellOvervoltageProtection);
     let seen = cells_seen(step, |cell| cell > limit - margin, |cell| cell < limit - 2 * margin);
-    row_unless(rows, margin == 0, Alarm::CellOvervoltageWarning, seen, 0, Release::Level);
+    row_unless(rows, margin == 0, Alarm::CellOvervoltageWarning, quiet(seen), 0, Release::Level);
     let margin = get(P::WarningCurrentMargin);
     for (alarm, limit, sign) in [
         (Alarm::ChargeCurrentWarning, P::ChargeOvercurrentProtection, 1),

@@ -54,7 +54,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         add(Alarm::MosSensorFault, sensors && measured.temperatures.mos_faulty());
         add(Alarm::OpenWire, measured.scanned && measured.open_wires.confirmed());
         add(Alarm::SelfTestFailed, measured.inputs.self_test_failed);
-        add(Alarm::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS);
+        // It lasts until the configuration is corrected, also over a reset (X15).
+        let known_wrong = self.protection.active().contains(Alarm::WrongChemistry);
+        add(Alarm::WrongChemistry, known_wrong || self.chemistry.implausible >= CHEMISTRY_SCANS);
         add(Alarm::PrechargeFailed, self.precharge.failed());
         add(Alarm::TerminalMismatch, both_open && self.terminal_mismatch());
         add(Alarm::LimitsCorrupt, flags.has(Flags::LIMITS_CORRUPT));

@@ -6,19 +6,20 @@ use std::time::Instant;
 
 use serde_json::{Map, json};
 
-use crate::{Emulator, Report, checks, faults};
+use crate::{Emulator, Report, bridge, checks, faults};
 
-const USAGE: &str = "usage: PROGRAM ELF [--json FILE] [--defaults] [--only CHECK]";
+const USAGE: &str = "usage: PROGRAM ELF [--json FILE] [--defaults] [--only CHECK] | PROGRAM ELF --bridge";
 
 /// `make` is given the path of the ELF. Exit code 1 when a check fails, 2 when nothing could be checked.
 pub fn main<E: Emulator>(make: impl FnOnce(&str) -> Result<E, String>) -> ExitCode {
-    let (mut elf, mut json, mut defaults, mut only) = (None, None, false, None);
+    let (mut elf, mut json, mut defaults, mut only, mut bridged) = (None, None, false, None, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => json = arguments.next().map(PathBuf::from),
             "--only" => only = arguments.next(),
             "--defaults" => defaults = true,
+            "--bridge" => bridged = true,
             _ => elf = Some(argument),
         }
     }
@@ -33,6 +34,15 @@ pub fn main<E: Emulator>(make: impl FnOnce(&str) -> Result<E, String>) -> ExitCo
             return ExitCode::from(2);
         }
     };
+    if bridged {
+        return match bridge::serve(&mut emulator, std::io::stdin().lock(), std::io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{elf}: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let about = emulator.about();
     let (mut rows, mut figures) = (Vec::new(), Map::new());
     for (name, check) in checks::ALL.iter().chain(faults::ALL) {

@@ -9,9 +9,13 @@ use bms_core::snapshot::{ResetCause, Snapshot, Stored, UserSwitches};
 use bms_core::units::Charge;
 
 /// Words of one copy without sequence and checksum.
-const WORDS: usize = 16;
+const WORDS: usize = PLAIN + 1 + CELLS / 2;
+/// Words before what balancing has learned.
+const PLAIN: usize = 16;
+/// Cells that [`LearnedBalance`] has room for.
+const CELLS: usize = LearnedBalance::NOTHING.surplus.len();
 /// "BMS" and the version of this format.
-const MAGIC: u32 = 0x424d_5301;
+const MAGIC: u32 = 0x424d_5302;
 
 /// The newest [`Snapshot`], kept through resets that leave the memory powered: watchdog, panic, software.
 ///
@@ -22,7 +26,7 @@ const MAGIC: u32 = 0x424d_5301;
 /// static RETAINED: RetainedSnapshot = RetainedSnapshot::new();
 /// ```
 /// Two copies are written in turn, so that a reset in the middle of one leaves the other. Every pattern of bits is a legal
-/// content; what was never stored does not pass the checksum. What an estimator has learned is not kept. Power loss loses it: a store in flash is another matter.
+/// content; what was never stored does not pass the checksum. What an estimator has learned is not kept, what balancing has learned is. Power loss loses it: a store in flash is another matter.
 #[derive(Debug)]
 pub struct RetainedSnapshot {
     copies: [Copy; 2],
@@ -133,7 +137,7 @@ fn encode(snapshot: &Snapshot) -> [u32; WORDS] {
         | u32::from(snapshot.sensors_seen) << 8;
     let [charging, discharging] = snapshot.retries.conduction_millis();
     let counts = u32::from_le_bytes(snapshot.retries.counts());
-    [
+    let plain: [u32; PLAIN] = [
         MAGIC,
         alarms,
         alarms_high,
@@ -150,7 +154,19 @@ fn encode(snapshot: &Snapshot) -> [u32; WORDS] {
         flags,
         charging,
         discharging,
-    ]
+    ];
+    let learned = &snapshot.balancing;
+    let pair = |low: u16, high: u16| u32::from(low) | u32::from(high) << 16;
+    let head = pair(learned.efficiency_permille, learned.doubt);
+    let cells = learned.surplus.chunks(2).map(|cells| match cells {
+        [low, high] => pair(low.cast_unsigned(), high.cast_unsigned()),
+        _ => 0,
+    });
+    let mut words = [0; WORDS];
+    for (word, value) in words.iter_mut().zip(plain.into_iter().chain([head]).chain(cells)) {
+        *word = value;
+    }
+    words
 }
 
 fn decode(words: &[u32; WORDS]) -> Option<Snapshot> {
@@ -171,7 +187,21 @@ fn decode(words: &[u32; WORDS]) -> Option<Snapshot> {
         flags,
         charging,
         discharging,
-    ] = *words;
+        head,
+        cells @ ..,
+    ] = words;
+    let [magic, alarms, alarms_high, counts] = [*magic, *alarms, *alarms_high, *counts];
+    let [remaining, remaining_high, capacity, capacity_high] = [*remaining, *remaining_high, *capacity, *capacity_high];
+    let [cycled, cycled_high, cycles, time] = [*cycled, *cycled_high, *cycles, *time];
+    let [time_high, flags, charging, discharging] = [*time_high, *flags, *charging, *discharging];
+    let (low, high) = (|word: u32| word as u16, |word: u32| (word >> 16) as u16);
+    let mut balancing = LearnedBalance::NOTHING;
+    (balancing.efficiency_permille, balancing.doubt) = (low(*head), high(*head));
+    for (pair, word) in balancing.surplus.chunks_mut(2).zip(cells) {
+        for (surplus, value) in pair.iter_mut().zip([low(*word), high(*word)]) {
+            *surplus = value.cast_signed();
+        }
+    }
     let flag = |bit: u32| flags & 1_u32.wrapping_shl(bit) != 0;
     (magic == MAGIC).then(|| Snapshot {
         alarms: AlarmSet::from_bits(whole(alarms, alarms_high)),
@@ -184,7 +214,7 @@ fn decode(words: &[u32; WORDS]) -> Option<Snapshot> {
         learned: Learned::default(),
         run_time_seconds: whole(time, time_high),
         switches: UserSwitches { charge: flag(1), discharge: flag(2), balance: flag(3) },
-        balancing: LearnedBalance::default(),
+        balancing,
     })
 }
 
@@ -196,6 +226,9 @@ mod tests {
     use bms_core::units::ah;
 
     fn snapshot(cycles: u32) -> Snapshot {
+        let mut balancing = LearnedBalance { efficiency_permille: 901, doubt: 12, ..LearnedBalance::NOTHING };
+        balancing.surplus[..3].copy_from_slice(&[-300, 1, 299]);
+        balancing.surplus[31] = -1;
         Snapshot {
             alarms: AlarmSet::of(&[Alarm::ShortCircuit, Alarm::CountersCorrupt]),
             sensors_seen: 0b1_0101,
@@ -207,7 +240,7 @@ mod tests {
             learned: Learned::default(),
             run_time_seconds: u64::MAX / 3,
             switches: UserSwitches { charge: true, discharge: false, balance: true },
-            balancing: LearnedBalance::default(),
+            balancing,
         }
     }
 

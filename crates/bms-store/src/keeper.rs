@@ -3,10 +3,11 @@
 use core::cell::RefCell;
 
 use bms_core::Bms;
-use bms_core::balancing::Strategy;
+use bms_core::balancing::{LearnedBalance, Strategy};
 use bms_core::config::ValidConfig;
 use bms_core::estimation::Estimator;
 use bms_core::event::{Event, EventKind};
+use bms_core::fittings::Fittings;
 use bms_core::lifecycle::State;
 use bms_core::snapshot::Stored;
 use bms_core::time::{Duration, Instant, ms, secs};
@@ -32,6 +33,8 @@ pub(crate) mod schedule {
     pub const COUNTERS_EVERY: Duration = secs(3_600);
     /// … but not sooner than this after the last time, except at shutdown.
     pub const COUNTERS_PAUSE: Duration = secs(60);
+    /// What the balancing strategy has learned, when it changed: not sooner than this, except at shutdown.
+    pub const BALANCING_PAUSE: Duration = secs(600);
     /// Faults that only went away; new ones are saved at once.
     pub const CLEARED_PAUSE: Duration = secs(10);
     /// Lifetime statistics.
@@ -100,6 +103,10 @@ struct Desk<const QUEUE: usize> {
     statistics: Statistics,
     statistics_at: Instant,
     statistics_due: bool,
+    balancing: LearnedBalance,
+    balancing_saved: LearnedBalance,
+    balancing_due: bool,
+    balancing_at: Instant,
     events: heapless::Deque<Entry, QUEUE>,
     events_lost: u32,
     /// Entries that may still be made, and when that was reckoned.
@@ -118,6 +125,7 @@ enum Job {
     Entry(Entry),
     Counters(Counters),
     Statistics(Statistics),
+    Balancing(LearnedBalance),
     Settle,
 }
 
@@ -145,6 +153,10 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
                 statistics: Statistics::new(),
                 statistics_at: Instant::ZERO,
                 statistics_due: false,
+                balancing: LearnedBalance::NOTHING,
+                balancing_saved: LearnedBalance::NOTHING,
+                balancing_due: false,
+                balancing_at: Instant::ZERO,
                 events: heapless::Deque::new(),
                 events_lost: 0,
                 tokens: schedule::BURST,
@@ -171,6 +183,7 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
         self.with(|desk| {
             if let Stored::Snapshot(snapshot) = loaded.stored {
                 desk.faults_saved = Faults::of(&snapshot);
+                desk.balancing_saved = snapshot.balancing;
             }
             let report = &loaded.report;
             if report.of(Kind::Config) == Found::Nothing && !report.is_corrupt() {
@@ -192,7 +205,7 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
     /// Hears an event; call it for each one, with the core after the step that brought it.
     ///
     /// Balancing that starts and stops is not logged: it is no news and would wear the flash.
-    pub fn event<const N: usize, E: Estimator, S: Strategy>(&self, event: &Event, bms: &Bms<N, E, S>) {
+    pub fn event<const N: usize, E: Estimator, S: Strategy, F: Fittings>(&self, event: &Event, bms: &Bms<N, E, S, F>) {
         self.with(|desk| {
             desk.statistics.count(event);
             match event.kind {
@@ -225,7 +238,11 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
     }
     /// Hears that a step was done, decides what is due, and offers the flash its moment until the next one. `now` is the
     /// time after the outputs were written. Once everything is saved before a shutdown, the core is told so.
-    pub fn after_step<const N: usize, E: Estimator, S: Strategy>(&self, now: Instant, bms: &mut Bms<N, E, S>) {
+    pub fn after_step<const N: usize, E: Estimator, S: Strategy, F: Fittings>(
+        &self,
+        now: Instant,
+        bms: &mut Bms<N, E, S, F>,
+    ) {
         let saved = self.with(|desk| {
             desk.now = now;
             let status = bms.status();
@@ -233,6 +250,7 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
             let state = status.state;
             let snapshot = bms.snapshot();
             desk.faults = Faults::of(&snapshot);
+            desk.balancing = snapshot.balancing;
             desk.counters = Counters { starts: desk.start, saved_at: desk.calendar_at(now), ..Counters::of(&snapshot) };
             desk.look();
             let leaving = matches!(state, State::ShuttingDown | State::Off);
@@ -252,6 +270,7 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
                 desk.faults_since.get_or_insert(desk.now);
             }
             desk.statistics_due = true;
+            desk.balancing_due |= desk.balancing != desk.balancing_saved;
         });
     }
     /// How old what is not saved yet is.
@@ -295,6 +314,7 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
             Job::Entry(entry) => store.log(entry).await.map(|_| ()),
             Job::Counters(counters) => store.save_counters(counters).await,
             Job::Statistics(statistics) => store.save_statistics(statistics).await,
+            Job::Balancing(learned) => store.save_balancing(learned).await,
             Job::Settle => store.settle().await,
         };
         let done = matches!(result, Ok(()) | Err(SaveError::Newer | SaveError::TooLong));
@@ -357,6 +377,9 @@ impl<const QUEUE: usize> Desk<QUEUE> {
             self.counters_since.get_or_insert(now);
         }
         self.statistics_due |= now.since(self.statistics_at) >= schedule::STATISTICS_EVERY;
+        let outdated = self.balancing_saved.is_outdated_by(&self.balancing)
+            && now.since(self.balancing_at) >= schedule::BALANCING_PAUSE;
+        self.balancing_due |= outdated || (self.shutting_down && self.balancing != self.balancing_saved);
     }
     fn anything_due(&self) -> bool {
         self.config.is_some()
@@ -365,6 +388,7 @@ impl<const QUEUE: usize> Desk<QUEUE> {
             || !self.events.is_empty()
             || self.counters_since.is_some()
             || self.statistics_due
+            || self.balancing_due
     }
     /// What matters most comes first.
     fn next(&mut self, unsettled: bool) -> Option<Job> {
@@ -389,6 +413,9 @@ impl<const QUEUE: usize> Desk<QUEUE> {
         }
         if self.statistics_due {
             return Some(Job::Statistics(self.statistics));
+        }
+        if self.balancing_due {
+            return Some(Job::Balancing(self.balancing));
         }
         unsettled.then_some(Job::Settle)
     }
@@ -416,6 +443,11 @@ impl<const QUEUE: usize> Desk<QUEUE> {
             Job::Statistics(_) => {
                 self.statistics_at = now;
                 self.statistics_due = false;
+            }
+            Job::Balancing(saved) => {
+                self.balancing_saved = *saved;
+                self.balancing_at = now;
+                self.balancing_due = false;
             }
             Job::Settle => {}
         }

@@ -29,14 +29,16 @@ pub enum Kind {
     Access = 5,
     /// Lifetime statistics.
     Statistics = 6,
+    /// What the balancing strategy has learned.
+    Balancing = 7,
 }
 
 impl Kind {
     /// How many there are.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
     /// All of them.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::Directory, Self::Config, Self::Faults, Self::Counters, Self::Access, Self::Statistics];
+        [Self::Directory, Self::Config, Self::Faults, Self::Counters, Self::Access, Self::Statistics, Self::Balancing];
 
     /// The name in tools.
     #[must_use]
@@ -48,13 +50,14 @@ impl Kind {
             Self::Counters => "counters",
             Self::Access => "access",
             Self::Statistics => "statistics",
+            Self::Balancing => "balancing",
         }
     }
     /// The version that this build writes, and the newest that it reads.
     #[must_use]
     pub const fn version(self) -> u8 {
         match self {
-            Self::Directory | Self::Config | Self::Access | Self::Statistics => 1,
+            Self::Directory | Self::Config | Self::Access | Self::Statistics | Self::Balancing => 1,
             // 2: which sensors had delivered.
             Self::Faults => 2,
             // 2: what the estimator has learned.

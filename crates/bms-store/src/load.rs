@@ -1,5 +1,6 @@
 //! Loading: trusts nothing, panics never, says what it found.
 
+use bms_core::balancing::LearnedBalance;
 use bms_core::config::{ValidConfig, Violations};
 use bms_core::protection::{Alarm, AlarmSet};
 use bms_core::snapshot::{Snapshot, Stored};
@@ -7,6 +8,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 
 use crate::bank;
 use crate::codec::Malformed;
+use crate::item::balancing as balancing_item;
 use crate::item::config::{self as config_item, Identity, StoredConfig};
 use crate::item::counters::Counters;
 use crate::item::faults::Faults;
@@ -248,6 +250,9 @@ impl<F: NorFlash> Store<'_, F> {
         let counters = self.take(Kind::Counters, &mut report, Counters::decode).await;
         let access = self.take(Kind::Access, &mut report, |_, payload| AccessBytes::new(payload)).await;
         let statistics = self.take(Kind::Statistics, &mut report, |_, payload| statistics_item::decode(payload)).await;
+        let balancing = self.take(Kind::Balancing, &mut report, |_, payload| balancing_item::decode(payload)).await;
+        // One that makes no sense is no alarm: the next charge tells anew.
+        let balancing = balancing.filter(|_| report.of(Kind::Balancing) == Found::Good);
         // No sequence number is used twice, also not one that only the directory knows.
         self.sequence = self.heads.iter().copied().fold(self.sequence, u32::max);
         report.wreck = self.sequence == 0 && !self.is_new().await;
@@ -269,7 +274,7 @@ impl<F: NorFlash> Store<'_, F> {
         let known = counters.unwrap_or_default();
         self.next_event = self.next_event.max(known.next_event);
         let access = access.filter(|_| report.of(Kind::Access) == Found::Good);
-        let stored = stored(&report, faults, counters);
+        let stored = stored(&report, faults, counters, balancing);
         Loaded { config, stored, counters: known, access, statistics: statistics.unwrap_or_default(), report }
     }
 
@@ -307,7 +312,12 @@ impl<F: NorFlash> Store<'_, F> {
 }
 
 /// What the core is to take up.
-fn stored(report: &Report, faults: Option<Faults>, counters: Option<Counters>) -> Stored {
+fn stored(
+    report: &Report,
+    faults: Option<Faults>,
+    counters: Option<Counters>,
+    balancing: Option<LearnedBalance>,
+) -> Stored {
     let nothing = faults.is_none() && counters.is_none();
     if nothing && report.is_corrupt() {
         return Stored::Corrupt;
@@ -328,8 +338,7 @@ fn stored(report: &Report, faults: Option<Faults>, counters: Option<Counters>) -
     }
     let _: AlarmSet = alarms;
     Stored::Snapshot(Snapshot {
-        // Relearned at the next charge; the store does not keep it.
-        balancing: bms_core::balancing::LearnedBalance::NOTHING,
+        balancing: balancing.unwrap_or_default(),
         alarms,
         retries: faults.retries,
         switches: faults.switches,

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use bms_core::balancing::LearnedBalance;
 use bms_core::config::ValidConfig;
 use bms_core::protection::{Alarm, AlarmSet};
 use embedded_storage_async::nor_flash::NorFlash;
@@ -9,6 +10,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use crate::bank::{self, Buffers, RegionError};
 use crate::codec::{Reader, Writer, seal};
 use crate::gate::Gate;
+use crate::item::balancing as balancing_item;
 use crate::item::config as config_item;
 use crate::item::counters::Counters;
 use crate::item::entry::Entry;
@@ -306,6 +308,14 @@ impl<'g, F: NorFlash> Store<'g, F> {
         self.own_up().await?;
         self.save(Kind::Statistics, |out| statistics_item::encode(statistics, out)).await
     }
+    /// Saves what the balancing strategy has learned.
+    ///
+    /// # Errors
+    /// If no bank took it.
+    pub async fn save_balancing(&mut self, learned: &LearnedBalance) -> Result<(), SaveError<F::Error>> {
+        self.own_up().await?;
+        self.save(Kind::Balancing, |out| balancing_item::encode(learned, out)).await
+    }
     /// Appends an entry to the log; its number is filled in and given back.
     ///
     /// # Errors
@@ -338,7 +348,9 @@ impl<'g, F: NorFlash> Store<'g, F> {
     }
     async fn write_directory(&mut self) -> Result<(), SaveError<F::Error>> {
         let heads = self.heads;
-        self.save(Kind::Directory, |out| heads.iter().skip(1).for_each(|head| out.u32(*head))).await?;
+        // Not of balancing: an older one does little harm, and the directory is written more often than anything else.
+        let listed = heads.get(1..Kind::Balancing.index()).unwrap_or_default();
+        self.save(Kind::Directory, |out| listed.iter().for_each(|head| out.u32(*head))).await?;
         self.unsettled = false;
         Ok(())
     }

@@ -29,6 +29,8 @@ pub struct Rates {
     pub access: u32,
     /// Lifetime statistics.
     pub statistics: u32,
+    /// What the balancing strategy has learned.
+    pub balancing: u32,
     /// Log entries with a freeze frame.
     pub frames: u32,
     /// Log entries without.
@@ -38,20 +40,22 @@ pub struct Rates {
 }
 
 /// A busy pack: two full cycles and twenty trips a day, a hundred other events, five changed settings, two starts. The
-/// counters follow from the schedule: every hundredth of the capacity that moves, and every hour.
+/// counters follow from the schedule: every hundredth of the capacity that moves, and every hour. Balancing is saved by what it
+/// moves, a quarter of a percent of the capacity at a time, and after a charge: eight times a day is one percent moved every day.
 pub const RATES: Rates = Rates {
     config: 5,
     faults: 40,
     counters: 4 * schedule::CHARGE_PART as u32 + 24,
     access: 2,
     statistics: 86_400_000 / schedule::STATISTICS_EVERY.as_millis() + 2,
+    balancing: 8,
     frames: 20,
     entries: 100,
     starts: 2,
 };
 
-/// Bytes of a payload of each kind: directory, configuration, faults, counters, access, statistics.
-const PAYLOADS: [u32; 6] = [20, 440, 21, 96, 160, 320];
+/// Bytes of a payload of each kind: directory, configuration, faults, counters, access, statistics, balancing.
+const PAYLOADS: [u32; 7] = [20, 440, 21, 96, 160, 320, 68];
 /// The same of an entry with a frame of 24 cells, and without.
 const ENTRIES: [u32; 2] = [114, 36];
 
@@ -85,13 +89,14 @@ impl Flash {
     /// Bytes that a bank takes a day.
     #[must_use]
     pub const fn bank_bytes_a_day(self, rates: Rates) -> u64 {
-        let [directory, config, faults, counters, access, statistics] = PAYLOADS;
+        let [directory, config, faults, counters, access, statistics, balancing] = PAYLOADS;
         let batches = rates
             .config
             .saturating_add(rates.faults)
             .saturating_add(rates.counters)
             .saturating_add(rates.access)
             .saturating_add(rates.statistics)
+            .saturating_add(rates.balancing)
             .saturating_add(rates.starts.saturating_mul(2));
         self.taken(directory)
             .saturating_mul(batches as u64)
@@ -100,6 +105,7 @@ impl Flash {
             .saturating_add(self.taken(counters).saturating_mul(rates.counters.saturating_add(rates.starts) as u64))
             .saturating_add(self.taken(access).saturating_mul(rates.access as u64))
             .saturating_add(self.taken(statistics).saturating_mul(rates.statistics as u64))
+            .saturating_add(self.taken(balancing).saturating_mul(rates.balancing as u64))
     }
     /// Bytes that the log takes a day.
     #[must_use]
@@ -156,14 +162,16 @@ mod tests {
             write(&mut out);
             u32::try_from(out.finish().unwrap()).unwrap()
         };
-        let [directory, config, faults, counters, access, statistics] = PAYLOADS;
-        assert_eq!(directory as usize, 4 * (crate::layout::Kind::COUNT - 1));
+        let [directory, config, faults, counters, access, statistics, balancing] = PAYLOADS;
+        assert_eq!(directory as usize, 4 * (crate::layout::Kind::COUNT - 2));
         let real = length(&|out| crate::item::config::encode(&PACK, &PACK, out));
         assert!(real <= config, "configuration {real}");
         assert_eq!(length(&|out| crate::Faults::NONE.encode(out)), faults);
         assert!(length(&|out| crate::Counters::NONE.encode(out)) <= counters);
         assert_eq!(access as usize, crate::ACCESS_LENGTH);
         assert!(length(&|out| crate::item::statistics::encode(&crate::Statistics::new(), out)) <= statistics);
+        let nothing = bms_core::balancing::LearnedBalance::NOTHING;
+        assert_eq!(length(&|out| crate::item::balancing::encode(&nothing, out)), balancing);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use bms_core::access::{Access, AccessRecord};
 use bms_core::bms::Bms;
 use bms_core::event::Event;
+use bms_core::fittings::Fittings;
 use bms_core::status::Status;
 use bms_core::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ impl Station {
         self.logbook.note(event);
     }
     /// The board as links see it.
-    pub fn desk<'a, const N: usize, E, S>(&'a mut self, bms: &'a mut Bms<N, E, S>) -> Desk<'a, N, E, S> {
+    pub fn desk<'a, const N: usize, E, S, F: Fittings>(&'a mut self, bms: &'a mut Bms<N, E, S, F>) -> Desk<'a, N, E, S, F> {
         Desk {
             bms,
             access: &mut self.access,

@@ -26,6 +26,7 @@ pub use quota::{Ledger, Quota};
 
 use crate::config::Chemistry;
 use crate::measurement::{CellScan, MAXIMUM_CELLS};
+use crate::port::NotFitted;
 use crate::time::{Duration, Instant};
 use crate::units::{Charge, Current, Voltage};
 
@@ -201,7 +202,7 @@ pub struct Rules {
     pub minimum_off: Duration,
 }
 
-/// What a strategy has learned and what survives a shutdown, in the snapshot.
+/// What a strategy has learned and what survives a reset, in the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -221,9 +222,24 @@ impl LearnedBalance {
     /// Nothing was learned.
     pub const NOTHING: Self = Self { efficiency_permille: 0, doubt: 0, surplus: [Self::UNKNOWN; MAXIMUM_CELLS] };
 
-    /// Only what does not age.
-    pub(crate) const fn without_quotas(self) -> Self {
-        Self { efficiency_permille: self.efficiency_permille, ..Self::NOTHING }
+    /// How far a stored `surplus` may lag behind what was delivered since, in 1/8192 of the capacity: 0.5 %. A store that
+    /// saves whenever [`LearnedBalance::is_outdated_by`] says so stays within it.
+    pub const LAG: u16 = 41;
+
+    /// As it may be stored while transfers go on: what is delivered after the snapshot makes it wrong by up to
+    /// [`LearnedBalance::LAG`], and would be delivered again.
+    pub(crate) const fn while_running(self) -> Self {
+        Self { doubt: self.doubt.saturating_add(Self::LAG), ..self }
+    }
+
+    /// Whether this stored state should be replaced by a newer one: a cell moved by half of [`LearnedBalance::LAG`], one
+    /// became known or unknown, the doubt fell by as much, or the efficiency changed by 2 %.
+    #[must_use]
+    pub fn is_outdated_by(&self, newer: &Self) -> bool {
+        let half = Self::LAG / 2;
+        self.efficiency_permille.abs_diff(newer.efficiency_permille) >= 20
+            || newer.doubt.saturating_add(half) <= self.doubt
+            || self.surplus.iter().zip(&newer.surplus).any(|(old, new)| old.abs_diff(*new) >= half)
     }
 }
 
@@ -235,6 +251,8 @@ impl Default for LearnedBalance {
 
 /// Chooses what to balance.
 pub trait Strategy {
+    /// Whether there is anything to balance with; `false` leaves balancing out of the linked core.
+    const FITTED: bool = true;
     /// Looks at what happened, in every step, also while balancing is not allowed: keeps the books and learns.
     fn observe(&mut self, situation: &Situation<'_>) {
         let _ = situation;
@@ -253,4 +271,13 @@ pub trait Strategy {
     }
     /// The pack is another one, or has another capacity: what was learned of its cells is void.
     fn forget(&mut self) {}
+}
+
+/// No balancer: nothing moves, nothing is linked.
+impl Strategy for NotFitted {
+    const FITTED: bool = false;
+    fn plan(&mut self, _: &Situation<'_>) -> Plan {
+        Plan::Idle
+    }
+    fn stop(&mut self, _: Instant) {}
 }

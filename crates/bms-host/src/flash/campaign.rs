@@ -1,6 +1,7 @@
 //! The campaign: long random sequences of everything that a store does, with the power cut at every word that is written
 //! and erased, bits flipped, and arbitrary images. It counts, and says what was lost.
 
+use bms_core::balancing::LearnedBalance;
 use bms_core::config::{Config, Model, ParameterId, ValidConfig};
 use bms_core::event::{Event, EventKind};
 use bms_core::protection::{Alarm, AlarmSet, Retries};
@@ -79,6 +80,7 @@ struct Contents {
     counters: Option<i64>,
     access: Option<u8>,
     statistics: Option<u32>,
+    balancing: Option<i16>,
     next_event: u32,
 }
 
@@ -86,6 +88,10 @@ impl Contents {
     fn of(loaded: &Loaded) -> Self {
         let faults = match loaded.stored {
             Stored::Snapshot(snapshot) => Some((snapshot.alarms.bits(), snapshot.retries.counts()[0])),
+            _ => None,
+        };
+        let balancing = match loaded.stored {
+            Stored::Snapshot(snapshot) => snapshot.balancing.surplus.first().copied(),
             _ => None,
         };
         let counters = loaded.counters.cycle_capacity.as_milliamp_millis();
@@ -97,6 +103,7 @@ impl Contents {
             access: loaded.access.and_then(|access| access.as_bytes().first().copied()),
             statistics: saved(bms_store::Kind::Statistics)
                 .then(|| loaded.statistics.trips_of(Alarm::CellUndervoltage).into()),
+            balancing: balancing.filter(|_| saved(bms_store::Kind::Balancing)),
             next_event: 0,
         }
     }
@@ -112,6 +119,7 @@ enum Operation {
     Counters(i64),
     Access(u8),
     Statistics(u16),
+    Balancing(i16),
     Log(bool),
     Settle,
     Tidy,
@@ -134,7 +142,8 @@ impl Operation {
                 }
                 Self::Faults(alarms.bits(), trips.wrapping_add(1))
             }
-            14..50 => Self::Counters(model.counters.unwrap_or(0) + 1 + noise.below(1 << 20) as i64),
+            14..46 => Self::Counters(model.counters.unwrap_or(0) + 1 + noise.below(1 << 20) as i64),
+            46..50 => Self::Balancing(noise.below(8_000) as i16 - 4_000),
             50..54 => Self::Access(noise.next().to_le_bytes()[0]),
             54..60 => Self::Statistics(u16::try_from(model.statistics.unwrap_or(0) + 1).unwrap_or(u16::MAX)),
             60..80 => Self::Log(noise.below(3) == 0),
@@ -150,6 +159,7 @@ impl Operation {
             Self::Counters(value) => model.counters = Some(value),
             Self::Access(value) => model.access = Some(value),
             Self::Statistics(value) => model.statistics = Some(value as u32),
+            Self::Balancing(value) => model.balancing = Some(value),
             Self::Log(_) => model.next_event += 1,
             Self::Settle | Self::Tidy | Self::Restart => {}
         }
@@ -202,6 +212,10 @@ fn perform<'g, const WORD: usize, const PAGE: usize>(
                 *count = value;
             }
             text(now(store.save_statistics(&statistics))?)
+        }
+        Operation::Balancing(value) => {
+            let learned = LearnedBalance { surplus: [value; 32], ..LearnedBalance::NOTHING };
+            text(now(store.save_balancing(&learned))?)
         }
         Operation::Log(framed) => text(now(store.log(&entry(store.next_event(), framed)))?.map(|_| ())),
         Operation::Settle => text(now(store.settle())?),
@@ -263,6 +277,7 @@ fn judge<const WORD: usize, const PAGE: usize>(
     either("counters", text(&found.counters), text(&before.counters), text(&after.counters))?;
     either("access", text(&found.access), text(&before.access), text(&after.access))?;
     either("statistics", text(&found.statistics), text(&before.statistics), text(&after.statistics))?;
+    either("balancing", text(&found.balancing), text(&before.balancing), text(&after.balancing))?;
     let mut numbers = Vec::new();
     let mut wrong = None;
     let walked = now(store.for_each_entry(|found| {
@@ -419,6 +434,7 @@ fn check<const WORD: usize, const PAGE: usize>(
             Operation::Config(777_000),
             Operation::Access(99),
             Operation::Statistics(9_999),
+            Operation::Balancing(4_444),
             Operation::Settle,
             Operation::Tidy,
         ] {

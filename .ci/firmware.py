@@ -95,6 +95,14 @@ def rp2040():
     run(["cargo", "build", "--quiet", "--locked", "--release"], "examples/emulated")
     image = TARGET_DIR / M0 / "release" / "rp2040-pack"
     run([TARGET_DIR / "release" / "rp2040-emulated", image, "--json", RESULTS / "rp2040.json", *SHORT])
+    client("rp2040", TARGET_DIR / "release" / "rp2040-emulated", image)
+
+
+def client(name, program, image):
+    """Tools made by others read the image over its UART."""
+    run(["bash", ".ci/clients.sh", "common"])
+    python = TARGET_DIR / "clients" / "common" / "bin" / "python"
+    run([python, ROOT / ".ci" / "clients" / "client_firmware.py", program, image, RESULTS / f"{name}.client.json"])
 
 
 def custom():
@@ -182,6 +190,10 @@ def tables(boards, told):
 def document():
     order = ["rp2040.json", "stm32f427.json", "esp32c3.json", "custom-cortex-m0.json", "custom-rv32imc.json"]
     boards = [json.loads((RESULTS / name).read_text()) for name in order if (RESULTS / name).exists()]
+    for board, name in zip(boards, [name for name in order if (RESULTS / name).exists()]):
+        told = RESULTS / name.replace(".json", ".client.json")
+        if told.exists():
+            board["rows"] += json.loads(told.read_text())["rows"]
     told, over = figures(boards)
     text = DOCUMENT.read_text(encoding="utf-8")
     fresh = re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: tables(boards, told), text, flags=re.S)
@@ -202,6 +214,7 @@ def chips():
         specification.loader.exec_module(module)
         for step in (module.check, module.build, module.stm32f427, module.esp32c3):
             step()
+        client("stm32f427", TARGET_DIR / "release" / "stm32f427-emulated", module.elf("stm32-pack"))
 
 
 def main():

@@ -54,7 +54,10 @@ impl Station {
         self.logbook.note(event);
     }
     /// The board as links see it.
-    pub fn desk<'a, const N: usize, E, S, F: Fittings>(&'a mut self, bms: &'a mut Bms<N, E, S, F>) -> Desk<'a, N, E, S, F> {
+    pub fn desk<'a, const N: usize, E, S, F: Fittings>(
+        &'a mut self,
+        bms: &'a mut Bms<N, E, S, F>,
+    ) -> Desk<'a, N, E, S, F> {
         Desk {
             bms,
             access: &mut self.access,

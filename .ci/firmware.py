@@ -209,11 +209,6 @@ def document():
         raise Failed("\n".join(failed + [f"over budget: {name}" for name in over]))
 
 
-def stm32f427():
-    chips.stm32f427()
-    client("stm32f427", TARGET_DIR / "release" / "stm32f427-emulated", chips.elf("stm32-pack"))
-
-
 def build_all():
     build()
     chips.build()
@@ -225,7 +220,7 @@ def check_all():
 
 
 def main():
-    emulators = {"rp2040": rp2040, "stm32f427": stm32f427, "esp32c3": chips.esp32c3, "custom": custom}
+    emulators = {"rp2040": rp2040, "stm32f427": chips.stm32f427, "esp32c3": chips.esp32c3, "custom": custom}
     steps = {"build": build_all, **emulators, "check": check_all, "document": document}
 
     def timed(name):

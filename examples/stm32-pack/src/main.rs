@@ -3,16 +3,11 @@
 #![no_main]
 
 mod board;
-#[cfg(feature = "can")]
-mod can;
-mod link;
 mod report;
 
 use bms_core::fittings::{HeaterFitted, Unbalanced};
 use bms_core::prelude::*;
 use bms_hal::{ParameterBlock, RetainedSnapshot};
-use bms_wire::station::Station;
-use embassy_futures::select::{Either, select};
 
 /// An impossible limit does not compile.
 const PACK: ValidConfig = const {
@@ -30,7 +25,7 @@ static RETAINED: RetainedSnapshot = RetainedSnapshot::new();
 
 #[embassy_executor::main]
 async fn main(_spawner: embassy_executor::Spawner) {
-    let board::Parts { ports, mut watchdog, mut report, mut link, cause } = board::init();
+    let board::Parts { ports, mut watchdog, mut report, cause } = board::init();
     let (config, stored) = match BMS_PARAMETERS.apply(PACK) {
         Ok(config) => (config, RETAINED.load(cause)),
         // Unreadable limits: stay open, and say so.
@@ -38,27 +33,17 @@ async fn main(_spawner: embassy_executor::Spawner) {
     };
     let mut driver = Driver::new(Unbalanced::<{ board::CELLS }, HeaterFitted>::without_balancer(config), ports);
     driver.bms_mut().restore(stored, cause);
-    let mut station = Station::new(link::access(), &link::IDENTITY, &driver.status());
     loop {
-        // A step that still waits for its sampler may be dropped.
-        let Either::First(step) = select(driver.step(), link.hear()).await else {
-            link.answer(&mut station.desk(driver.bms_mut()));
-            link.send();
-            continue;
-        };
+        let step = driver.step().await;
         if let Some(token) = step.watchdog {
             watchdog.feed(token);
         }
         RETAINED.store(&driver.bms().snapshot());
-        station.stepped(step.at, &driver.status(), link.key());
         while let Some(event) = driver.poll_event() {
-            station.note(&event);
             if event.kind == EventKind::ShuttingDown {
                 driver.bms_mut().snapshot_stored();
             }
         }
-        link.answer(&mut station.desk(driver.bms_mut()));
-        link.send();
         report.send(step.at, &driver.status()).await;
     }
 }

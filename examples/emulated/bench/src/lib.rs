@@ -114,7 +114,9 @@ pub trait Emulator {
     /// Lets time pass, in ns.
     fn run(&mut self, nanoseconds: u64) -> Result<Happened, String>;
     /// Lets bytes come in at the UART of the tools, one after the other at its speed.
-    fn link(&mut self, bytes: &[u8]) -> Result<(), String>;
+    fn link(&mut self, _bytes: &[u8]) -> Result<(), String> {
+        Err("this firmware has no such UART".into())
+    }
     /// Raises the comparator's output; cycles until both gates were low, `None` if they never were.
     fn short_circuit(&mut self) -> Result<Option<u64>, String>;
     /// The comparator's output falls.

@@ -51,7 +51,6 @@ fn levels(seen: &Seen) -> Levels {
     levels.channels[5] = thermistor(seen.mos);
     levels.channels[6] = millivolts(seen.stack * 33.0 / 1_033.0);
     levels.charger = seen.charger;
-    levels.key = seen.key;
     levels
 }
 
@@ -87,9 +86,6 @@ impl Emulator for Stm32F427 {
     }
     fn run(&mut self, nanoseconds: u64) -> Result<Happened, String> {
         self.sim()?.run(nanoseconds)
-    }
-    fn link(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.sim()?.link(bytes)
     }
     fn short_circuit(&mut self) -> Result<Option<u64>, String> {
         self.sim()?.short_circuit()

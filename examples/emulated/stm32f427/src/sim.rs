@@ -22,7 +22,6 @@ use crate::exti;
 pub const REFERENCE_MV: u32 = 3_300;
 const GPIO: u64 = 0x4002_0000;
 const PORT_SIZE: u64 = 0x400;
-const PORT_A: usize = 0;
 const PORT_B: usize = 1;
 const PORT_C: usize = 2;
 const ADC1_CONTROL: u64 = 0x4001_2008;
@@ -34,11 +33,8 @@ const ADC1_DATA: u64 = 0x4001_204c;
 const MULTIPLEXER: u8 = 6;
 const COMPARATOR: u8 = 2;
 const CHARGER: u8 = 11;
-const KEY: u8 = 8;
 /// USART2.
 const TEXT: usize = 1;
-/// USART1.
-const LINK: usize = 0;
 const OUTPUTS: [(usize, u8, Output); 4] = [
     (PORT_B, 12, Output::Charge),
     (PORT_B, 13, Output::Discharge),
@@ -62,12 +58,11 @@ pub struct Levels {
     /// At the converter's other channels.
     pub channels: [u32; 16],
     pub charger: bool,
-    pub key: bool,
 }
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { positions: [0; 32], channels: [0; 16], charger: false, key: false }
+        Self { positions: [0; 32], channels: [0; 16], charger: false }
     }
 }
 
@@ -89,7 +84,6 @@ struct Shared {
     opened: u64,
     resets: usize,
     text: usize,
-    link: usize,
     happened: Happened,
 }
 
@@ -135,15 +129,6 @@ fn drive(session: &mut Bench, at: VirtualNanos, port: usize, pin: u8, high: bool
         session.board_mut().mcu.drive_port(at, port, |gpio, registers, context| {
             gpio.drive(pin, Some(level), registers, context);
         });
-    }
-}
-
-/// What came out of USART1 since the last time.
-fn take_link(session: &Bench, shared: &mut Shared) {
-    if let Some(peer) = session.board().mcu.usart[LINK].peer() {
-        let new = peer.received().get(shared.link..).unwrap_or(&[]);
-        shared.link += new.len();
-        shared.happened.link.extend(new.iter().map(|word| *word as u8));
     }
 }
 
@@ -309,7 +294,6 @@ impl Sim {
             opened: 0,
             resets: 0,
             text: 0,
-            link: 0,
             happened: Happened::default(),
         }));
         let (ask, asked) = sync_channel(1);
@@ -345,26 +329,9 @@ impl Sim {
         self.answer()
     }
     pub fn show(&mut self, levels: Levels) -> Result<(), String> {
-        let (charger, key) = (levels.charger, levels.key);
+        let charger = levels.charger;
         lock(&self.shared).levels = levels;
-        self.act(move |session, _, stop| {
-            drive(session, stop.at, PORT_C, CHARGER, charger);
-            drive(session, stop.at, PORT_A, KEY, key);
-        })
-        .map(|_| ())
-    }
-    /// Bytes to USART1, one after the other at its speed. What was not heard of the bytes before is lost.
-    pub fn link(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let shared = self.shared.clone();
-        let words: Vec<u16> = bytes.iter().copied().map(u16::from).collect();
-        self.act(move |session, _, _| {
-            let mut shared = lock(&shared);
-            take_link(session, &mut shared);
-            // A new far end, that has heard nothing yet.
-            session.board_mut().mcu.usart[LINK].drive_rx(words);
-            shared.link = 0;
-        })
-        .map(|_| ())
+        self.act(move |session, _, stop| drive(session, stop.at, PORT_C, CHARGER, charger)).map(|_| ())
     }
     /// Lets time pass; tells what happened since the last call.
     pub fn run(&mut self, nanoseconds: u64) -> Result<Happened, String> {
@@ -379,7 +346,6 @@ impl Sim {
                 shared.happened.text.extend(new.iter().map(|word| char::from(*word as u8)));
                 shared.text += new.len();
             }
-            take_link(session, &mut shared);
             let mut deepest = from;
             let mut address = from;
             while address > stack.start && deepest - address < STACK_GAP {

@@ -11,7 +11,7 @@ mod tests;
 
 pub use requests::{Refusal, Request};
 
-use crate::balancing::{BalancerCapabilities, Guard, Quota, Strategy};
+use crate::balancing::{BalancerCapabilities, Guard, Quota, Strategy, WireTest};
 use crate::command::{Beep, Command, Expiring};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::estimation::{Anchor, CoulombCounter, Estimator, Evidence};
@@ -47,6 +47,7 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
     strategy: S,
     capabilities: BalancerCapabilities,
     limits_of_balancing: Guard,
+    wire_test: WireTest,
     lifecycle: Lifecycle,
     heating: Heating,
     precharge: Precharge,
@@ -156,6 +157,7 @@ impl<const N: usize, E, S> Bms<N, E, S> {
             strategy,
             capabilities: BalancerCapabilities::MANUAL,
             limits_of_balancing: Guard::new(),
+            wire_test: WireTest::new(),
             lifecycle: Lifecycle::new(),
             heating: Heating::new(),
             precharge: Precharge::new(),
@@ -375,6 +377,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.flags.insert(Flags::RESTARTED);
         self.measurement = Measurement::for_start(&self.config);
         self.wires = WireEstimator::new();
+        self.wire_test = WireTest::new();
         self.chemistry = ChemistryWatch::default();
         self.protection.forget_pending();
         self.precharge = Precharge::new();

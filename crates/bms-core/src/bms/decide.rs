@@ -82,6 +82,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     #[inline(never)]
     fn everything_off(&mut self, now: Instant) {
         self.strategy.stop(now);
+        self.wire_test.cancel();
         self.precharge.step(now, false, None);
         self.heating.forgive();
         self.command = Command::SAFE;

@@ -4,6 +4,7 @@
 
 mod board;
 
+use bms_core::fittings::Unbalanced;
 use bms_core::prelude::*;
 use bms_esp32::reset_cause;
 use bms_hal::text::Line;
@@ -39,7 +40,7 @@ fn main() -> ! {
     let sampler = board::sampler(&adc, &taps, &config, p.GPIO8);
     let pack = Board::new(sampler, switches, board::CLOCK).with_power(board::power(p.GPIO9));
     let mut uart = board::uart(p.UART0, p.GPIO21);
-    let mut bms = Driver::new(Bms::<{ board::CELLS }>::with_capacity(config), pack);
+    let mut bms = Driver::new(Unbalanced::<{ board::CELLS }>::without_balancer(config), pack);
     bms.bms_mut().restore(stored, cause);
 
     let mut line = Line::<384>::new();

@@ -5,6 +5,7 @@
 
 mod board;
 
+use bms_core::fittings::{HeaterFitted, Unbalanced};
 use bms_core::prelude::*;
 use bms_hal::text::Line;
 use bms_hal::{HealthyWatchdog, ParameterBlock, RetainedSnapshot};
@@ -16,6 +17,8 @@ const PACK: ValidConfig = const {
     let pack = Config::lifepo4(board::CELLS as u8).with_model(Model::B2a8s20p).with_capacity(ah(100));
     pack.with_board(board::DEFINITION).with(ParameterId::HeaterResistance, 10_000_000).validated()
 };
+/// No balancer and no precharge path on this board.
+type Core = Unbalanced<{ board::CELLS }, HeaterFitted>;
 /// What a production tool may change without a new build.
 #[unsafe(no_mangle)]
 static BMS_PARAMETERS: ParameterBlock<32> = ParameterBlock::EMPTY;
@@ -39,7 +42,7 @@ fn main() -> ! {
         .with_indicator(board::indicator(p.PIN_25, p.PIN_8))
         .with_power(board::power(p.PIN_9));
     let mut uart = board::uart(p.UART0, p.PIN_0);
-    let mut bms = Driver::new(const { Bms::<{ board::CELLS }>::with_capacity(PACK) }, pack);
+    let mut bms = Driver::new(const { Core::without_balancer(PACK) }, pack);
     restore(bms.bms_mut(), cause);
 
     let mut line = Line::<320>::new();
@@ -77,10 +80,10 @@ fn sample_period() -> Duration {
 
 /// Parameters of the block, and what was known before a reset. A function of its own, so that its stack is free again.
 #[inline(never)]
-fn restore(bms: &mut Bms<{ board::CELLS }>, cause: ResetCause) {
+fn restore(bms: &mut Core, cause: ResetCause) {
     let stored = match BMS_PARAMETERS.apply(PACK) {
         Ok(config) => {
-            *bms = Bms::with_capacity(config);
+            *bms = Core::without_balancer(config);
             RETAINED.load(cause)
         }
         Err(_) => Stored::Corrupt,

@@ -5,12 +5,13 @@ use crate::balancing::{Ended, Load, Plan, Rules, Situation, Strategy, fit};
 use crate::config::ParameterId as P;
 use crate::estimation::Estimator;
 use crate::event::EventKind;
+use crate::fittings::Fittings;
 use crate::measurement::Channel;
 use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
 use crate::time::Instant;
 use crate::units::Current;
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// The strategy's plan, if nothing forbids it (B02–B06, D04, D27).
     #[inline(never)]
     pub(super) fn balance(&mut self, now: Instant, elapsed: u32) -> Plan {
@@ -108,7 +109,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
 
     /// A wire that seems to be open is tested with the balancer, if there is one that may run at all (X04).
     fn test_suspect(&mut self, now: Instant) {
-        let Some(wire) = self.measurement.open_wires.to_test() else { return };
+        let Some(wire) = self.measurement.open_wires.suspect() else { return };
         if self.switches.balance && self.capabilities.maximum_current > Current::ZERO {
             if !self.inhibited_but_for_wires() {
                 self.wire_test.probe(wire, self.config.cell_count(), now);

@@ -8,7 +8,10 @@ use crate::command::Beep;
 use crate::config::{Config, PARAMETERS, ParameterId, Scope, ValidConfig, Violation, Violations};
 use crate::estimation::Estimator;
 use crate::event::EventKind;
+use crate::fittings::Fittings;
+use crate::heating::HeaterControl;
 use crate::measurement::{Calibration, CalibrationError, Channel, calibration};
+use crate::precharge::PrechargeControl;
 use crate::protection::{Alarm, AlarmSet, Window};
 use crate::snapshot::PERMANENT;
 use crate::units::{Current, Voltage, ma};
@@ -97,7 +100,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// Carries out a request, or says why not.
     ///
     /// # Errors
@@ -128,7 +131,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
                 self.adopt_checked(config)?;
             }
             Request::TestWires => {
-                let fitted = self.capabilities.maximum_current > Current::ZERO;
+                let fitted = S::FITTED && self.capabilities.maximum_current > Current::ZERO;
                 let running = self.lifecycle.is_running() && self.switches.balance;
                 if !fitted || !running || self.inhibited_but_for_wires() {
                     return Err(Refusal::BalancerBlocked);

@@ -80,7 +80,7 @@ impl OpenWires {
         self.passes = 0;
     }
     /// The wire that a test with the balancer should look at.
-    pub(crate) const fn to_test(&self) -> Option<u8> {
+    pub(crate) const fn suspect(&self) -> Option<u8> {
         if self.doubt != 0 && self.scans == 0 { Some(self.wire) } else { None }
     }
     /// The last scan showed no sign, and no wire waits for a test that it must pass.

@@ -6,8 +6,8 @@
 //! theirs is what the cell itself drops beyond the other wire, its own internal resistance included. It is a
 //! preliminary value, made to find a bad contact, as the manual says (§5.3.1 zone 3).
 
-use super::scan::CellScan;
 use super::sample::bit;
+use super::scan::CellScan;
 use crate::balancing::Plan;
 use crate::units::{Current, ma};
 
@@ -58,13 +58,7 @@ impl<const N: usize> WireEstimator<N> {
         });
     }
     /// A reading while the balancer runs; whether it told anything.
-    pub(crate) fn update(
-        &mut self,
-        scan: &CellScan<'_>,
-        plan: &Plan,
-        balance: Current,
-        pack_current: Current,
-    ) -> bool {
+    pub(crate) fn update(&mut self, scan: &CellScan<'_>, plan: &Plan, balance: Current, pack_current: Current) -> bool {
         let pulled = plan.pulled();
         let shuttles = matches!(plan, Plan::Shuttle { .. });
         if pulled.count_ones() != 1 && !shuttles {

@@ -37,7 +37,9 @@ struct World {
 impl World {
     fn current(&self, plan: &Plan) -> i32 {
         match *plan {
-            Plan::Transfer { phase: Phase::Take, current, .. } | Plan::Shuttle { current, .. } => -current.as_milliamps(),
+            Plan::Transfer { phase: Phase::Take, current, .. } | Plan::Shuttle { current, .. } => {
+                -current.as_milliamps()
+            }
             Plan::Transfer { phase: Phase::Give, current, .. } if self.store > 0 => current.as_milliamps(),
             Plan::Bleed { .. } => -500,
             _ => 0,
@@ -160,8 +162,8 @@ fn play<S: Strategy + Clone>(bytes: &[u8], kind: BalancerKind, strategy: S, seen
                 let lack = (what ^ value ^ step as u8) % 3;
                 match (lack, &mut worse.cells) {
                     (0, Group::Measured { value: cells, .. }) => cells.invalidate(cell),
-                    (0, _) => {}
-                    (1, cells) => *cells = Group::Failed,
+
+                    (0 | 1, cells) => *cells = Group::Failed,
                     _ => worse.current = Group::Failed,
                 }
                 let mut twin = bms.clone();
@@ -223,7 +225,9 @@ fn no_plan_violates_a_limit_whatever_fails() {
     TestRunner::new_with_rng(config, seed)
         .run(&vec(any::<u8>(), 20..160), |bytes| {
             let mut seen = seen.borrow_mut();
-            for (index, kind) in [BalancerKind::Transfer, BalancerKind::Shuttle, BalancerKind::Bleed].into_iter().enumerate() {
+            for (index, kind) in
+                [BalancerKind::Transfer, BalancerKind::Shuttle, BalancerKind::Bleed].into_iter().enumerate()
+            {
                 play(&bytes, kind, Quota::<24>::new(), &mut seen[index * 3]);
                 play(&bytes, kind, ManualRule::new(), &mut seen[index * 3 + 1]);
                 play(&bytes, kind, PassiveBleed::new(), &mut seen[index * 3 + 2]);
@@ -234,6 +238,9 @@ fn no_plan_violates_a_limit_whatever_fails() {
     for (index, seen) in seen.into_inner().into_iter().enumerate() {
         println!("{index}: {seen:?}");
         // PassiveBleed does nothing but the test of the wires where there is no resistor.
-        assert!(seen.steps > 20_000 && seen.twins > 5_000 && seen.moving > 50 && seen.stopped > 20 && seen.tested > 20, "{index}: {seen:?}");
+        assert!(
+            seen.steps > 20_000 && seen.twins > 5_000 && seen.moving > 50 && seen.stopped > 20 && seen.tested > 20,
+            "{index}: {seen:?}"
+        );
     }
 }

@@ -10,8 +10,7 @@ use bms_host::plant::{PackSpec, Wire};
 use bms_host::rig::Rig;
 
 const KINDS: [BalancerKind; 3] = [BalancerKind::Transfer, BalancerKind::Shuttle, BalancerKind::Bleed];
-const PACK: ValidConfig =
-    const { Config::li_ion(8).with_model(Model::B2a24s15p).with_capacity(ah(20)).validated() };
+const PACK: ValidConfig = const { Config::li_ion(8).with_model(Model::B2a24s15p).with_capacity(ah(20)).validated() };
 
 fn spread(rig: &[f64]) -> f64 {
     let (low, high) = rig.iter().fold((f64::MAX, f64::MIN), |(low, high), soc| (low.min(*soc), high.max(*soc)));

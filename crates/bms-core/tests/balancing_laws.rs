@@ -135,17 +135,21 @@ fn play<S: Strategy + Clone>(bytes: &[u8], kind: BalancerKind, strategy: S, seen
                 wanted = value % 3 != 0;
                 bms.request(Request::SetBalance(wanted)).unwrap();
             }
-            8 => drop(bms.request(Request::TestWires)),
-            9 => drop(bms.request(if value % 2 == 0 { Request::EmergencyStop } else { Request::ResetEmergencyStop })),
+            8 => {
+                let _ = bms.request(Request::TestWires);
+            }
+            9 => {
+                let _ = bms.request(if value % 2 == 0 { Request::EmergencyStop } else { Request::ResetEmergencyStop });
+            }
             10 => bms.output_result(Err(ErrorKind::Bus)),
             11 => world.store = i64::from(value) * 100_000,
             12..=15 => {
                 // Everything heals.
                 (world.invalid, world.missing, world.celsius, world.milliamps, world.quiet_told) = (0, 0, 25, 0, true);
                 world.tenths = [37_000, 37_150, 36_900, 37_000, 37_200, 36_800, 37_000, 37_050];
-                drop(bms.request(Request::ResetEmergencyStop));
-                drop(bms.request(Request::ClearLockout));
-                drop(bms.request(Request::ClearPermanent));
+                let _ = bms.request(Request::ResetEmergencyStop);
+                let _ = bms.request(Request::ClearLockout);
+                let _ = bms.request(Request::ClearPermanent);
                 steps = 100;
             }
             16..=24 => steps = 250,

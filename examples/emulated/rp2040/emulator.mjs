@@ -3,6 +3,7 @@
 //   {"boot": {"elf": path, "parameters": [[number, value], …]}}   a fresh chip, power just on
 //   {"world": {"mux": [16 codes], "shunt": code, "pins": {"4": 0}}}   what stands at its pins from now on
 //   {"fault": {"adc": null | "silent" | code, "stall": bool}}     a converter that is broken, a main loop that hangs
+//   {"link": [bytes]}                                             what comes in at UART1, one byte after the other
 //   {"run": nanoseconds}                                          lets time pass; answers with what happened
 //   {"edge": {"pin": 4, "watch": [2, 3], "limit": cycles}}        raises an input; counts cycles until all watched are low
 import { readFileSync } from 'node:fs';
@@ -16,6 +17,7 @@ const CYCLE = 8; // ns at 125 MHz
 const SELECT = [10, 11, 12, 13];
 const OUTPUTS = [2, 3, 5, 8, 9, 25];
 const MAGIC = 0x50534d42;
+const BYTE = 86806; // ns at 115200 baud, 8N1
 
 function readElf(path) {
   const bytes = readFileSync(path);
@@ -49,9 +51,11 @@ let chip;
 const world = { mux: new Array(16).fill(0), shunt: 2048, pins: {}, adc: null, stall: false };
 let noise = 1;
 let seen;
+// Bytes on their way to UART1, and when the next one is there.
+const coming = { bytes: [], at: 0 };
 
 function forget() {
-  seen = { edges: [], uart: '', reads: [], resets: [], awake: 0, converting: 0 };
+  seen = { edges: [], uart: '', link: [], reads: [], resets: [], awake: 0, converting: 0 };
 }
 
 /** A converter has noise: one code to either side, from a fixed sequence. */
@@ -102,6 +106,7 @@ function start(previous) {
     mcu.adc.sampleAlarm.schedule(mcu.adc.sampleTime * 1000);
   };
   mcu.uart[0].onByte = (byte) => (seen.uart += String.fromCharCode(byte));
+  mcu.uart[1].onByte = (byte) => seen.link.push(byte);
   for (const pin of OUTPUTS) {
     mcu.gpio[pin].addListener((state) =>
       seen.edges.push([chip.base + chip.clock.nanos, pin, state === GPIOPinState.High ? 1 : 0]));
@@ -132,11 +137,19 @@ function reset() {
 function step() {
   const { mcu, clock } = chip;
   const { core } = mcu;
+  const now = chip.base + clock.nanos;
+  if (coming.bytes.length > 0 && now >= coming.at) {
+    // What no longer fits is lost, as in the chip.
+    const byte = coming.bytes.shift();
+    if (!mcu.uart[1].rxFIFO.full) mcu.uart[1].feedByte(byte);
+    coming.at = now + BYTE;
+  }
   try {
     // The emulator lets only the interrupts of the chip end a WFI, not SysTick.
     if (core.waiting && core.pendingSystick && core.checkForInterrupts()) core.waiting = false;
     if (core.waiting) {
-      clock.tick(Math.max(1, Math.min(clock.nanosToNextAlarm || 1000, 1_000_000)));
+      const longest = coming.bytes.length > 0 ? BYTE : 1_000_000;
+      clock.tick(Math.max(1, Math.min(clock.nanosToNextAlarm || 1000, longest)));
       return 0;
     }
     const cycles = core.executeInstruction();
@@ -191,6 +204,11 @@ const commands = {
   fault({ adc = null, stall: stalled = false }) {
     world.adc = adc;
     if (stalled) stall();
+    return {};
+  },
+  link(bytes) {
+    coming.bytes.push(...bytes);
+    coming.at = Math.max(coming.at, chip.base + chip.clock.nanos + BYTE);
     return {};
   },
   run(nanoseconds) {

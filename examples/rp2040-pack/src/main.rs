@@ -1,4 +1,5 @@
-//! Battery protection on a Raspberry Pi Pico: eight LiFePO4 cells, short circuit by interrupt, status on the UART.
+//! Battery protection on a Raspberry Pi Pico: eight LiFePO4 cells, short circuit by interrupt, status on one UART, the
+//! protocol of owners' tools on the other.
 
 #![no_std]
 #![no_main]
@@ -10,6 +11,7 @@ use bms_core::prelude::*;
 use bms_hal::text::Line;
 use bms_hal::{HealthyWatchdog, ParameterBlock, RetainedSnapshot};
 use bms_rp2040::{Rp2040Watchdog, reset_cause};
+use bms_wire::station::{Serial, Station};
 use embassy_time::Duration as Time;
 
 // An impossible limit does not compile.
@@ -42,9 +44,12 @@ fn main() -> ! {
         .with_indicator(board::indicator(p.PIN_25, p.PIN_8))
         .with_power(board::power(p.PIN_9));
     let mut uart = board::uart(p.UART0, p.PIN_0);
+    let (mut link, key) = (board::link(p.UART1, p.PIN_20, p.PIN_21), board::key(p.PIN_14));
     let mut bms = Driver::new(const { Core::without_balancer(PACK) }, pack);
     restore(bms.bms_mut(), cause);
 
+    let mut station = Station::new(board::access(), &board::IDENTITY, &bms.status());
+    let mut serial = Serial::new(true);
     let mut line = Line::<320>::new();
     let mut next_line = Instant::ZERO;
     board::start_tick();
@@ -56,6 +61,7 @@ fn main() -> ! {
                 if let Some(token) = step.watchdog {
                     watchdog.feed(token);
                 }
+                station.stepped(step.at, &bms.status(), key.is_high());
                 if step.at >= next_line && line.is_sent() {
                     next_line = step.at.after(secs(1));
                     line.write_status(&bms.status());
@@ -64,10 +70,12 @@ fn main() -> ! {
             Err(_nothing_to_do) => cortex_m::asm::wfi(),
         }
         while let Some(event) = bms.poll_event() {
+            station.note(&event);
             if event.kind == EventKind::ShuttingDown {
                 bms.bms_mut().snapshot_stored();
             }
         }
+        link.exchange(&mut serial, &mut station.desk(bms.bms_mut()));
         // As much as the UART's buffer takes without waiting.
         let _ = uart.blocking_write(line.next(board::UART_BYTES_PER_TICK));
     }

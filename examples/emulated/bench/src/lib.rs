@@ -7,6 +7,7 @@
 //!   └───────────────────────────── Bench::run, in steps of 10 ms ◄───────────────────────────┘
 //! ```
 
+pub mod bridge;
 pub mod checks;
 pub mod faults;
 mod program;
@@ -90,6 +91,8 @@ pub struct Happened {
     pub now: u64,
     pub edges: Vec<Edge>,
     pub text: String,
+    /// What came out of the UART of the tools.
+    pub link: Vec<u8>,
     /// What was converted when.
     pub reads: Vec<(u64, Source)>,
     /// Resets by the watchdog.
@@ -110,6 +113,10 @@ pub trait Emulator {
     fn show(&mut self, seen: &Seen) -> Result<(), String>;
     /// Lets time pass, in ns.
     fn run(&mut self, nanoseconds: u64) -> Result<Happened, String>;
+    /// Lets bytes come in at the UART of the tools, one after the other at its speed.
+    fn link(&mut self, _bytes: &[u8]) -> Result<(), String> {
+        Err("this firmware has no such UART".into())
+    }
     /// Raises the comparator's output; cycles until both gates were low, `None` if they never were.
     fn short_circuit(&mut self) -> Result<Option<u64>, String>;
     /// The comparator's output falls.
@@ -126,6 +133,7 @@ pub struct Bench<'a> {
     pub now: u64,
     pub edges: Vec<Edge>,
     pub text: String,
+    pub link: Vec<u8>,
     pub reads: Vec<(u64, Source)>,
     pub resets: Vec<u64>,
     pub awake: u64,
@@ -151,6 +159,7 @@ impl<'a> Bench<'a> {
             now: 0,
             edges: vec![],
             text: String::new(),
+            link: vec![],
             reads: vec![],
             resets: vec![],
             awake: 0,
@@ -193,6 +202,7 @@ impl<'a> Bench<'a> {
         }
         self.edges.extend(happened.edges);
         self.text.push_str(&happened.text);
+        self.link.extend(happened.link);
         self.reads.extend(happened.reads);
         self.resets.extend(happened.resets);
         self.awake += happened.awake;

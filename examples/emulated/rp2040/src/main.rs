@@ -84,6 +84,7 @@ impl Emulator for Rp2040 {
         let (mux, shunt) = codes(seen);
         self.pins["6"] = json!(u8::from(seen.charger));
         self.pins["7"] = json!(u8::from(seen.activation));
+        self.pins["14"] = json!(u8::from(seen.key));
         let pins = self.pins.clone();
         self.ask(json!({"world": {"mux": mux, "shunt": shunt, "pins": pins}})).map(|_| ())
     }
@@ -115,12 +116,16 @@ impl Emulator for Rp2040 {
             now: number(&answer["now"]),
             edges: answer["edges"].as_array().map_or(vec![], |all| all.iter().filter_map(edge).collect()),
             text: answer["uart"].as_str().unwrap_or("").into(),
+            link: numbers("link").into_iter().map(|byte| byte as u8).collect(),
             reads: answer["reads"].as_array().map_or(vec![], |all| all.iter().filter_map(read).collect()),
             converting: number(&answer["converting"]),
             resets: numbers("resets"),
             awake: number(&answer["awake"]),
             stack: number(&answer["stack"]),
         })
+    }
+    fn link(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.ask(json!({"link": bytes})).map(|_| ())
     }
     fn short_circuit(&mut self) -> Result<Option<u64>, String> {
         self.pins["4"] = json!(1);

@@ -11,7 +11,7 @@ mod tests;
 
 pub use requests::{Refusal, Request};
 
-use crate::balancing::{BalancerCapabilities, Guard, Quota, Strategy};
+use crate::balancing::{BalancerCapabilities, Guard, Quota, Strategy, WireTest};
 use crate::command::{Beep, Command, Expiring};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::estimation::{Anchor, CoulombCounter, Estimator, Evidence};
@@ -52,6 +52,7 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = Quota<N>, F: Fitting
     strategy: S,
     capabilities: BalancerCapabilities,
     limits_of_balancing: Guard,
+    wire_test: WireTest,
     lifecycle: Lifecycle,
     heating: F::Heater,
     precharge: F::Precharge,
@@ -168,6 +169,7 @@ impl<const N: usize, E, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             strategy,
             capabilities: if S::FITTED { BalancerCapabilities::MANUAL } else { NotFitted::CAPABILITIES },
             limits_of_balancing: Guard::new(),
+            wire_test: WireTest::new(),
             lifecycle: Lifecycle::new(),
             heating: F::Heater::NEW,
             precharge: F::Precharge::NEW,
@@ -424,6 +426,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         self.measurement = Measurement::for_start(&self.config);
         self.measurement.channels.begin_now();
         self.wires = WireEstimator::new();
+        self.wire_test = WireTest::new();
         self.chemistry = ChemistryWatch::default();
         self.protection.forget_pending();
         self.precharge = F::Precharge::NEW;

@@ -47,6 +47,13 @@ pub enum EventKind {
         /// It runs.
         active: bool,
     },
+    /// The self-test of the sense wires began or ended (W01).
+    WireTest {
+        /// It runs.
+        active: bool,
+        /// Cells that were visited; all of them, or some could not be.
+        visited: u8,
+    },
     /// The heater was switched.
     Heating {
         /// It is on.

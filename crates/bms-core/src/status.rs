@@ -66,6 +66,8 @@ pub struct Status<'a> {
     pub lowest_cell: Option<u8>,
     /// T19: sense-wire resistances, n + 1 of them, wire 0 at B−; `None` until estimated.
     pub wires: Wires<'a>,
+    /// W01: the cell at which the requested self-test of the wires is; `None` while none runs.
+    pub wire_test: Option<u8>,
     /// The heater is on.
     pub heater: bool,
     /// T20: active alarms.

@@ -27,6 +27,7 @@ mod manual {
     pub mod switches;
     pub mod temperature;
     pub mod voltage;
+    pub mod wire_test;
 }
 pub use manual::{hardware, harness, setup};
 

@@ -269,6 +269,7 @@ impl Pair {
         if actual != expected {
             return Err(difference(&actual, &expected));
         }
+        // A test of the wires runs under the alarms that it is about; here no balancer ever reports a current, so there is none.
         if expected.balance_forbidden && !command.balance.is_idle() {
             return Err(format!("{:?} although forbidden", command.balance));
         }

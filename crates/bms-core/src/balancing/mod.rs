@@ -17,12 +17,14 @@ mod quota;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests;
+mod wire_test;
 
 pub(crate) use fit::fit;
 pub(crate) use guard::Guard;
 pub use manual_rule::ManualRule;
 pub use passive::PassiveBleed;
 pub use quota::{Ledger, Quota};
+pub(crate) use wire_test::{Ended, Load, WireTest};
 
 use crate::config::Chemistry;
 use crate::measurement::{CellScan, MAXIMUM_CELLS};

@@ -1,12 +1,13 @@
 //! The balancer: what the strategy is told, and what of its plan is allowed.
 
 use super::{Bms, Flags};
-use crate::balancing::{Plan, Rules, Situation, Strategy, fit};
+use crate::balancing::{Ended, Load, Plan, Rules, Situation, Strategy, fit};
 use crate::config::ParameterId as P;
 use crate::estimation::Estimator;
+use crate::event::EventKind;
 use crate::fittings::Fittings;
 use crate::measurement::Channel;
-use crate::protection::{Alarm, AlarmSet, Inhibit};
+use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
 use crate::time::Instant;
 use crate::units::Current;
 
@@ -17,11 +18,8 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         let running = self.command.balance;
         let was_idle = running.is_idle();
         // First of all: the drop of a bad wire may be what stops the transfer (W02).
-        if !was_idle && self.measurement.scanned && self.measurement.feedback_fresh {
-            let scan = self.measurement.scan(&self.config);
-            let balance = self.measurement.feedback.balance_current;
-            self.wires.update(&scan, &running, balance, self.measurement.milliamps);
-        }
+        let load = if was_idle { Load::None } else { self.look_at_wires(&running) };
+        self.test_suspect(now);
         let allowed = self.may_balance(was_idle);
         self.limits_of_balancing.pass(&running, elapsed, self.measurement.feedback.store_empty);
         let quiet = self.measurement.channels.fresh(Channel::Cells)
@@ -57,18 +55,75 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             store_empty: measured.feedback.store_empty,
         };
         self.strategy.observe(&situation);
-        if !allowed {
-            self.strategy.stop(now);
-            return Plan::Idle;
+        let mut ended = None;
+        if self.wire_test.active() {
+            ended = self.wire_test.observe(&situation, load, allowed);
         }
-        let wanted = fit(self.strategy.plan(&situation), &self.capabilities, now);
+        let testing = self.wire_test.active();
+        let wanted = match (allowed, testing) {
+            (true, true) => self.wire_test.plan(&situation),
+            (true, false) => fit(self.strategy.plan(&situation), &self.capabilities, now),
+            (false, _) => Plan::Idle,
+        };
+        if testing || !allowed {
+            self.strategy.stop(now);
+        }
         let plan = self.limits_of_balancing.admit(wanted, &scan, &rules, &self.capabilities, now);
-        if let Plan::Transfer { source, destination, .. } = plan
-            && was_idle
-        {
-            self.wires.arm(&scan, [source, destination], self.measurement.milliamps);
+        if was_idle {
+            match plan {
+                Plan::Transfer { source, destination, .. } | Plan::Shuttle { source, destination, .. } => {
+                    self.wires.arm(&scan, [source, destination], self.measurement.milliamps);
+                }
+                Plan::Bleed { mask, .. } => {
+                    self.wires.arm(&scan, [mask.trailing_zeros() as u8; 2], self.measurement.milliamps);
+                }
+                Plan::Idle => {}
+            }
+        }
+        match ended {
+            Some(Ended::All(visited)) => self.events.push(now, EventKind::WireTest { active: false, visited }),
+            Some(Ended::Impossible) => self.measurement.open_wires.rely_on_readings(),
+            None => {}
         }
         plan
+    }
+
+    /// What a scan with the balancer running tells of the wires: resistance (W01), and whether one is open (X04).
+    fn look_at_wires(&mut self, running: &Plan) -> Load {
+        if !self.measurement.scanned {
+            return Load::None;
+        }
+        let balance = self.measurement.feedback.balance_current;
+        let reported = self.measurement.feedback_fresh && balance.magnitude() >= LOADED;
+        let asked = self.wire_test.active();
+        if self.measurement.open_wires.under_load(running.pulled(), reported, asked) {
+            self.wire_test.fail();
+        }
+        if !reported {
+            return Load::None;
+        }
+        let scan = self.measurement.scan(&self.config);
+        let told = self.wires.update(&scan, running, balance, self.measurement.milliamps);
+        if told { Load::Estimated } else { Load::Seen }
+    }
+
+    /// A wire that seems to be open is tested with the balancer, if there is one that may run at all (X04).
+    fn test_suspect(&mut self, now: Instant) {
+        let Some(wire) = self.measurement.open_wires.suspect() else { return };
+        if self.switches.balance && self.capabilities.maximum_current > Current::ZERO {
+            if !self.inhibited_but_for_wires() {
+                self.wire_test.probe(wire, self.config.cell_count(), now);
+            }
+        } else {
+            self.measurement.open_wires.rely_on_readings();
+        }
+    }
+
+    /// Whether an alarm forbids even a test of the wires: any that inhibits balancing, but for those that the test is about.
+    pub(super) fn inhibited_but_for_wires(&self) -> bool {
+        const OF_WIRES: AlarmSet = AlarmSet::of(&[Alarm::OpenWire, Alarm::WireResistance]);
+        let active = self.protection.active().common(inhibiting(Inhibit::BALANCE, &self.config));
+        !active.minus(OF_WIRES).is_empty()
     }
 
     #[inline(never)]
@@ -81,7 +136,11 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             && self.capabilities.maximum_current > Current::ZERO
             && self.measurement.usable
             && measured.temperatures.battery_complete()
-            && !self.protection.inhibits(Inhibit::BALANCE, config)
+            && if self.wire_test.active() {
+                !self.inhibited_but_for_wires()
+            } else {
+                !self.protection.inhibits(Inhibit::BALANCE, config)
+            }
             && !self.protection.threatens(Inhibit::BALANCE, config)
             && (limit == Current::ZERO || measured.milliamps.magnitude() <= limit)
             // A raw violation stops the transfer while its delay keeps running (D04).
@@ -99,3 +158,6 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         off_when_measured >= self.capabilities.settle_time.as_millis()
     }
 }
+
+/// Below this balance current a scan does not count as one under load.
+const LOADED: Current = crate::units::ma(100);

@@ -100,6 +100,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     #[inline(never)]
     fn everything_off(&mut self, now: Instant) {
         self.strategy.stop(now);
+        self.wire_test.cancel();
         self.precharge.step(now, false, None);
         self.heating.forgive();
         self.command = Command::SAFE;

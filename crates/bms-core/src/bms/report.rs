@@ -107,6 +107,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             highest_cell: measured.scan(config).highest().map(|(index, _)| index),
             lowest_cell: measured.scan(config).lowest().map(|(index, _)| index),
             wires: Wires { milliohms, top, limit: crate::units::Resistance::from_microohms(wire_limit(config)) },
+            wire_test: self.wire_test.cell(),
             heater: self.heating.on(),
             alarms: self.protection.active(),
             limits: self.command.limits,

@@ -44,6 +44,10 @@ pub enum Request {
     CalibrateVoltage(Voltage),
     /// C02: the true current, positive charging.
     CalibrateCurrent(Current),
+    /// W01: test every sense wire with the balancer, which takes some seconds a cell; [`EventKind::WireTest`] tells when it begins and
+    /// ends, [`Status::wire_test`](crate::status::Status::wire_test) where it is. It runs as balancing may, and even while a wire is
+    /// flagged or seems open.
+    TestWires,
     /// S11: the preset of the configured chemistry; cell count, capacity and calibration stay.
     RestoreFactorySettings,
 }
@@ -67,6 +71,8 @@ pub enum Refusal {
     CurrentFlows,
     /// The calibration is not possible now or out of bounds (D33).
     Calibration(CalibrationError),
+    /// The balancer may not run now: it is not fitted or switched off, or an alarm forbids it (D27).
+    BalancerBlocked,
     /// Nobody showed the right to change this (S05, D34).
     NotAuthorised,
 }
@@ -79,6 +85,7 @@ impl fmt::Display for Refusal {
             Self::BoardFixed => out.write_str("the board's definition cannot be changed in service"),
             Self::TooManyCells => out.write_str("cell_count: more cells than this build has room for"),
             Self::LoadPresent => out.write_str("the load is still connected"),
+            Self::BalancerBlocked => out.write_str("the balancer is not fitted, switched off, or held by an alarm"),
             Self::CurrentFlows => out.write_str("current still flows"),
             Self::NotAuthorised => {
                 out.write_str("not authorised: press the key, or present a changed settings password")
@@ -124,6 +131,16 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             Request::CalibrateCurrent(truth) => {
                 let config = self.calibrated_current(truth).map_err(Refusal::Calibration)?;
                 self.adopt_checked(config)?;
+            }
+            Request::TestWires => {
+                let fitted = S::FITTED && self.capabilities.maximum_current > Current::ZERO;
+                let running = self.lifecycle.is_running() && self.switches.balance;
+                if !fitted || !running || self.inhibited_but_for_wires() {
+                    return Err(Refusal::BalancerBlocked);
+                }
+                self.wire_test.start();
+                let started = EventKind::WireTest { active: true, visited: 0 };
+                self.events.push(self.last_step.unwrap_or_default(), started);
             }
             Request::RestoreFactorySettings => self.adopt_checked(self.config.to_config().with_factory_settings())?,
         }

@@ -3,6 +3,10 @@
 //! With the wire between two cells open, one reads near zero and its neighbour near double, and their sum
 //! stays right. With an end wire open, the outermost cell reads near zero and the sum of all falls short of the
 //! stack by about one cell. A cell that reads near zero *and* whose stack agrees is dead, not a wire.
+//!
+//! An open input may also float to a plausible voltage and give itself away only under load. So a sign that is seen while the
+//! balancer pulls brings a test of that wire with the balancer; three signs in a row under load count as well. Once found, on a board
+//! whose balancer was seen to work, a wire is whole again only after as many scans under load without a sign.
 
 use super::CHARGER_VOLTAGE as SLACK;
 use super::sample::bit;
@@ -20,11 +24,17 @@ const SCANS: u8 = 3;
 pub(crate) struct OpenWires {
     scans: u8,
     wire: u8,
+    /// Signs under load; [`SCANS`] of them, or a confirmed wire that can be tested, hold until the wire passes a test.
+    doubt: u8,
+    /// Scans under load without a sign.
+    passes: u8,
+    /// The balancer was seen to move current: it can be tested with.
+    testable: bool,
 }
 
 impl OpenWires {
     pub(crate) const fn new() -> Self {
-        Self { scans: 0, wire: 0 }
+        Self { scans: 0, wire: 0, doubt: 0, passes: 0, testable: false }
     }
     /// Looks at a complete scan with this sum; returns the cells that must not be believed.
     pub(crate) fn update(&mut self, cells: &[u16], sum: u32, stack: Option<Voltage>, stack_fitted: bool) -> u32 {
@@ -32,6 +42,9 @@ impl OpenWires {
             Some((wire, suspects)) => {
                 self.wire = wire;
                 self.scans = self.scans.saturating_add(1);
+                if self.testable && self.scans >= SCANS {
+                    self.doubt = SCANS;
+                }
                 suspects
             }
             None => self.nothing_found(),
@@ -42,13 +55,41 @@ impl OpenWires {
         self.scans = 0;
         0
     }
-    /// The last scan showed no sign.
+    /// A scan with the balancer pulling at these cells; `loaded`: it reports a current; `asked`: somebody wants the wires tested.
+    /// Tells whether the wire has now failed for good.
+    pub(crate) fn under_load(&mut self, pulled: u32, loaded: bool, asked: bool) -> bool {
+        self.testable |= loaded;
+        if self.scans != 0 && (self.testable || asked) {
+            self.doubt = self.doubt.saturating_add(1).min(SCANS);
+            self.passes = 0;
+        } else if loaded && self.doubt != 0 && self.touched_by(pulled) {
+            self.passes = self.passes.saturating_add(1);
+            if self.passes >= SCANS {
+                self.rely_on_readings();
+            }
+        }
+        self.scans != 0 && self.confirmed()
+    }
+    fn touched_by(&self, pulled: u32) -> bool {
+        let above = usize::from(self.wire);
+        pulled & (bit(above) | above.checked_sub(1).map_or(0, bit)) != 0
+    }
+    /// The wire passed, or no test is possible: what the readings say is all there is.
+    pub(crate) fn rely_on_readings(&mut self) {
+        self.doubt = 0;
+        self.passes = 0;
+    }
+    /// The wire that a test with the balancer should look at.
+    pub(crate) const fn suspect(&self) -> Option<u8> {
+        if self.doubt != 0 && self.scans == 0 { Some(self.wire) } else { None }
+    }
+    /// The last scan showed no sign, and no wire waits for a test that it must pass.
     pub(crate) const fn none(&self) -> bool {
-        self.scans == 0
+        self.scans == 0 && self.doubt < SCANS
     }
     /// Seen often enough.
     pub(crate) const fn confirmed(&self) -> bool {
-        self.scans >= SCANS
+        self.scans >= SCANS || self.doubt >= SCANS
     }
     /// The wire, 0 at B−.
     pub(crate) const fn wire(&self) -> u8 {

@@ -1,13 +1,14 @@
-//! Sense-wire resistances from the balancer's own current (W01). Only wires that a transfer has used are known; there is
-//! no self-test on request.
+//! Sense-wire resistances from the balancer's own current (W01): from every transfer that runs anyway, and of all wires on request
+//! by the self-test.
 //!
 //! While the balancer takes I from a cell, the current returns through the two wires of that cell. Each wire is
 //! shared with a neighbour, whose reading rises by I × R of the shared wire. The outermost wires have no neighbour;
 //! theirs is what the cell itself drops beyond the other wire, its own internal resistance included. It is a
 //! preliminary value, made to find a bad contact, as the manual says (§5.3.1 zone 3).
 
+use super::sample::bit;
 use super::scan::CellScan;
-use crate::balancing::{Phase, Plan};
+use crate::balancing::Plan;
 use crate::units::{Current, ma};
 
 /// A wire that was not measured yet.
@@ -56,22 +57,39 @@ impl<const N: usize> WireEstimator<N> {
             })
         });
     }
-    /// A reading while the balancer runs.
-    pub(crate) fn update(&mut self, scan: &CellScan<'_>, plan: &Plan, balance: Current, pack_current: Current) {
-        let cell = match *plan {
-            Plan::Transfer { source, phase: Phase::Take, .. } => source,
-            Plan::Transfer { destination, phase: Phase::Give, .. } => destination,
-            Plan::Idle | Plan::Bleed { .. } | Plan::Shuttle { .. } => return,
-        };
-        let mut baselines = self.baselines.into_iter().flatten();
-        let Some(baseline) = baselines.find(|baseline| baseline.cell == cell) else {
-            return;
-        };
-        let steady = pack_current.minus(baseline.pack_current).magnitude() < STEADY;
-        if !steady || balance.magnitude() < SMALLEST {
-            return;
+    /// A reading while the balancer runs; whether it told anything.
+    pub(crate) fn update(&mut self, scan: &CellScan<'_>, plan: &Plan, balance: Current, pack_current: Current) -> bool {
+        let pulled = plan.pulled();
+        let shuttles = matches!(plan, Plan::Shuttle { .. });
+        if pulled.count_ones() != 1 && !shuttles {
+            return false;
         }
-        let index = usize::from(cell);
+        let mut told = false;
+        for baseline in self.baselines.into_iter().flatten() {
+            let steady = pack_current.minus(baseline.pack_current).magnitude() < STEADY;
+            if pulled & bit(usize::from(baseline.cell)) == 0 || !steady || balance.magnitude() < SMALLEST {
+                continue;
+            }
+            told = true;
+            if shuttles {
+                self.estimate_ends(scan, &baseline, pulled, balance);
+            } else {
+                self.estimate(scan, &baseline, balance);
+            }
+        }
+        self.worst = None;
+        let mut wire = 0_u8;
+        for value in self.milliohms.iter().chain(core::iter::once(&self.top)) {
+            if *value != UNKNOWN && self.worst.is_none_or(|(worst, _)| *value > worst) {
+                self.worst = Some((*value, wire));
+            }
+            wire = wire.saturating_add(1);
+        }
+        told
+    }
+    /// One cell alone carries the current.
+    fn estimate(&mut self, scan: &CellScan<'_>, baseline: &Baseline, balance: Current) {
+        let index = usize::from(baseline.cell);
         let above_index = index.saturating_add(1);
         let own = scan.get(index).map(|now| milliohms(now, baseline.own, balance));
         let lower = neighbour(scan, index.checked_sub(1), baseline.below, balance);
@@ -82,14 +100,27 @@ impl<const N: usize> WireEstimator<N> {
         let upper = if above_index == scan.count() { rest(lower) } else { upper };
         self.store(index, lower);
         self.store(above_index, upper);
-        self.worst = None;
-        let mut wire = 0_u8;
-        for value in self.milliohms.iter().chain(core::iter::once(&self.top)) {
-            if *value != UNKNOWN && self.worst.is_none_or(|(worst, _)| *value > worst) {
-                self.worst = Some((*value, wire));
-            }
-            wire = wire.saturating_add(1);
-        }
+    }
+    /// Two neighbours carry it, in opposite directions: the wire between them carries both currents, the outer ones one each, and
+    /// show in the cells beyond. An outermost wire is what its cell drops beyond twice the wire between.
+    fn estimate_ends(&mut self, scan: &CellScan<'_>, baseline: &Baseline, pulled: u32, balance: Current) {
+        let index = usize::from(baseline.cell);
+        let above_index = index.saturating_add(1);
+        let is_lower = pulled & bit(above_index) != 0;
+        let outer = if is_lower { index } else { above_index };
+        let between = if is_lower { above_index } else { index };
+        let beyond = if is_lower {
+            neighbour(scan, index.checked_sub(1), baseline.below, balance)
+        } else {
+            neighbour(scan, Some(above_index), baseline.above, balance)
+        };
+        let own = || {
+            let own = scan.get(index).map(|now| milliohms(now, baseline.own, balance))?;
+            let between = self.milliohms.get(between).copied().filter(|between| *between != UNKNOWN)?;
+            Some(own.saturating_sub(between.saturating_mul(2)))
+        };
+        let value = beyond.or_else(own);
+        self.store(outer, value);
     }
     fn store(&mut self, wire: usize, value: Option<u16>) {
         let Some(value) = value else { return };

@@ -99,6 +99,8 @@ pub struct Pack {
     pub never_quiet: bool,
     /// Resistance of each sense wire in mΩ, wire 0 at B−.
     pub wires: Vec<i32>,
+    /// An open sense wire whose input floats to where it would be, until the balancer loads it.
+    pub floating_wire: Option<usize>,
     pub command: Command,
     pub events: Vec<Event>,
     /// The user's switches as requested.
@@ -147,6 +149,7 @@ impl Pack {
             stores_snapshots: true,
             never_quiet: false,
             wires: vec![0; count + 1],
+            floating_wire: None,
             command: Command::SAFE,
             events: Vec::new(),
             wanted: match setup.stored {

@@ -252,6 +252,9 @@ pub fn page<const N: usize>(bms: &Bms<N>, title: &str) -> Page {
         ("Battery T1", degrees(t1)),
         ("Battery T2", degrees(t2)),
     ];
+    if let Some(cell) = status.wire_test {
+        summary.push(("Wire test", format!("at cell {}", u16::from(cell) + 1)));
+    }
     if bms.config().heater_fitted() {
         summary.push(("Heater", on(status.heater)));
     }

@@ -36,7 +36,7 @@ current_noise = 0.02
 "#;
 
 const KEYS: [&str; 4] = [
-    "c charge  d discharge  b balance   g charger  l load  o overload  s short circuit   e emergency stop",
+    "c charge  d discharge  b balance  w test wires  g charger  l load  o overload  s short circuit   e emergency stop",
     "1 cell high  2 cell low  3 wire open  4 cold  5 MOS hot  6 T1 lost  7 sampler lost  8 wire bad",
     "[ ] choose a parameter  - + change it  < > by ten steps   r reset: emergency stop, lock-out, permanent faults",
     ", . slower faster  space pause  q quit",
@@ -146,6 +146,7 @@ impl Watch {
             'd' => self.apply(&Change::Request(Request::SetDischarge(!switches.discharge))),
             'b' => self.apply(&Change::Request(Request::SetBalance(!switches.balance))),
             'e' => self.apply(&Change::Request(Request::EmergencyStop)),
+            'w' => self.apply(&Change::Request(Request::TestWires)),
             'r' => {
                 for request in [Request::ResetEmergencyStop, Request::ClearLockout, Request::ClearPermanent] {
                     self.apply(&Change::Request(request));

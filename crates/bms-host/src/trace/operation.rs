@@ -104,6 +104,7 @@ impl Operation {
             "shutdown" => Self::Request(Request::Shutdown),
             "calibrate_voltage" => Self::Request(Request::CalibrateVoltage(uv(number()?))),
             "calibrate_current" => Self::Request(Request::CalibrateCurrent(ma(number()?))),
+            "test_wires" => Self::Request(Request::TestWires),
             "restore_factory_settings" => Self::Request(Request::RestoreFactorySettings),
             "snapshot_stored" => Self::SnapshotStored,
             "link" => Self::SetLink(flag()?),
@@ -134,6 +135,7 @@ fn request_text(request: Request) -> Option<String> {
         Request::Shutdown => "shutdown".to_owned(),
         Request::CalibrateVoltage(truth) => format!("calibrate_voltage={}", truth.as_microvolts()),
         Request::CalibrateCurrent(truth) => format!("calibrate_current={}", truth.as_milliamps()),
+        Request::TestWires => "test_wires".to_owned(),
         Request::RestoreFactorySettings => "restore_factory_settings".to_owned(),
         _ => return None,
     })

@@ -147,6 +147,7 @@ fn code(kind: EventKind) -> Option<(u8, u8, u8, i32)> {
         EventKind::Started => plain(10, 0),
         EventKind::ShuttingDown => plain(11, 0),
         EventKind::Access(event) => plain(12, event.number()),
+        EventKind::WireTest { active, visited } => Some((13, u8::from(active), NO_INDEX, i32::from(visited))),
         _ => None,
     }
 }
@@ -165,6 +166,7 @@ fn kind((code, detail, index, value): (u8, u8, u8, i32)) -> Option<EventKind> {
         9 => EventKind::Reconfigured,
         10 => EventKind::Started,
         11 => EventKind::ShuttingDown,
+        13 => EventKind::WireTest { active: detail != 0, visited: u8::try_from(value).ok()? },
         12 => EventKind::Access(AccessEvent::from_number(detail)?),
         _ => return None,
     })
@@ -233,6 +235,7 @@ mod tests {
             EventKind::Reconfigured,
             EventKind::Started,
             EventKind::ShuttingDown,
+            EventKind::WireTest { active: false, visited: 16 },
             EventKind::Access(AccessEvent::ChangeRefused),
         ];
         for kind in kinds {

@@ -81,6 +81,10 @@ fn what(entry: &Entry, config: Option<&ValidConfig>) -> (String, String) {
             ("switched".to_owned(), format!("charge {}, discharge {}", on(charge), on(discharge)))
         }
         EventKind::Balancing { active } => (format!("balancing {}", on(active)), String::new()),
+        EventKind::WireTest { active: true, .. } => ("test of the wires began".to_owned(), String::new()),
+        EventKind::WireTest { active: false, visited } => {
+            ("test of the wires ended".to_owned(), format!("{visited} cells visited"))
+        }
         EventKind::Heating { active } => (format!("heating {}", on(active)), String::new()),
         EventKind::Full => ("full".to_owned(), String::new()),
         EventKind::Empty => ("empty".to_owned(), String::new()),

@@ -187,6 +187,7 @@ words!(Request, "request",
     "emergency_stop" => Request::EmergencyStop,
     "reset_emergency_stop" => Request::ResetEmergencyStop,
     "shutdown" => Request::Shutdown,
+    "test_wires" => Request::TestWires,
     "restore_factory_settings" => Request::RestoreFactorySettings,
 );
 

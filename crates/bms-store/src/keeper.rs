@@ -255,7 +255,9 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
         if saved == Some(true) {
             bms.snapshot_stored();
         }
-        self.gate.offer(Moment::of(bms.config(), &bms.command(), now, bms.deadline(), self.stall));
+        let (command, deadline) = (bms.command(), bms.deadline());
+        let moment = Moment::of(bms.config(), &command, now, deadline, self.stall);
+        self.gate.offer_chunks(moment, self.stall.chunks(&command, now, deadline));
     }
     /// Makes everything due, as before a planned power-off or an update of the firmware.
     pub fn save_everything(&self) {

@@ -139,6 +139,27 @@ impl Loaded {
     pub fn config_or(&self, firmware: &ValidConfig) -> ValidConfig {
         self.config.unwrap_or(*firmware)
     }
+    /// Takes up what memory that a reset leaves alone still had: it is newer than the flash. What the flash alone keeps stays, and
+    /// so do its warnings: an unreadable record is not healed by a reset.
+    pub fn renew(&mut self, retained: Stored) {
+        const SAID: AlarmSet = AlarmSet::of(&[Alarm::StorageCorrupt, Alarm::CountersCorrupt]);
+        let Stored::Snapshot(newer) = retained else { return };
+        self.stored = match self.stored {
+            Stored::Nothing => retained,
+            Stored::Corrupt => {
+                Stored::Snapshot(Snapshot { alarms: newer.alarms.with(Alarm::StorageCorrupt), ..newer })
+            }
+            Stored::CountersCorrupt => {
+                Stored::Snapshot(Snapshot { alarms: newer.alarms.with(Alarm::CountersCorrupt), ..newer })
+            }
+            Stored::Snapshot(older) => Stored::Snapshot(Snapshot {
+                alarms: newer.alarms.and(older.alarms.common(SAID)),
+                learned: older.learned,
+                run_time_seconds: newer.run_time_seconds.max(older.run_time_seconds),
+                ..newer
+            }),
+        };
+    }
     /// How long the board was off, in seconds, if it has a calendar and had one before. `now` in seconds since 1970.
     #[must_use]
     pub fn off_seconds(&self, now: u64) -> Option<u64> {

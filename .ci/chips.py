@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The STM32 and ESP32 half of the firmware: the chips' crates for every chip they are checked for, the examples' images and
-their sizes, and each image in its emulator. Writes target/firmware/<chip>.json.
+their sizes, and each image in its emulator. Writes target/firmware/<chip>.json. Without an argument all of it, one after the other;
+`firmware.py` runs the emulators side by side.
 
-chips.py [check|build|stm32f427|esp32c3]...: without an argument all of it."""
+chips.py [check|build|stm32f427|esp32c3]..."""
 import json
 import os
 import subprocess
@@ -26,8 +27,16 @@ CHECKED = [
     ("ESP32-C3", "bms-esp32", RISCV, ["esp-hal/esp32c3", "esp-hal/unstable", "bms-esp32/can"]),
     ("ESP32-C3, async", "bms-esp32", RISCV, ["esp-hal/esp32c3", "esp-hal/unstable", "bms-esp32/async"]),
 ]
-EXAMPLES = {"stm32-pack": M4F, "esp32-pack": RISCV}
+# Image: the example's folder, target, features.
+IMAGES = {
+    "stm32-pack": ("stm32-pack", M4F, ""),
+    "esp32-pack": ("esp32-pack", RISCV, ""),
+    "esp32-bluetooth": ("esp32-pack", RISCV, "bluetooth"),
+    "esp32-empty": ("esp32-pack", RISCV, "empty"),
+}
 LABWIRED_VENV = TARGET_DIR / "labwired-venv"
+PYTHON = LABWIRED_VENV / "bin" / "python"
+C3_HARNESS = "examples/emulated/esp32c3"
 
 
 def run(command, folder=".", **environment):
@@ -52,8 +61,8 @@ def check():
         run(["cargo", "fmt", "--all", "--check"], folder)
 
 
-def elf(example):
-    return TARGET_DIR / EXAMPLES[example] / "release" / example
+def elf(image):
+    return TARGET_DIR / IMAGES[image][1] / "release" / image
 
 
 def build():
@@ -61,13 +70,19 @@ def build():
     host = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
     host = next(line.split()[1] for line in host.splitlines() if line.startswith("host:"))
     size = os.path.join(sysroot, "lib", "rustlib", host, "bin", "llvm-size")
-    for example in EXAMPLES:
-        run(["cargo", "build", "--quiet", "--locked", "--release"], f"examples/{example}")
-        listed = subprocess.run([size, "-A", elf(example)], capture_output=True, text=True, check=True).stdout
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for image, (folder, _, features) in IMAGES.items():
+        run(["cargo", "build", "--quiet", "--locked", "--release", "--bin", image, "--features", features], f"examples/{folder}")
+        listed = subprocess.run([size, "-A", elf(image)], capture_output=True, text=True, check=True).stdout
         flash, ram = sections(listed)
-        print(f"{example:<10} flash {flash} bytes, static RAM {ram} bytes", flush=True)
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / f"{example}.size.json").write_text(json.dumps({"flash": flash, "ram": ram}) + "\n")
+        print(f"{image}: flash {flash} bytes, static RAM {ram} bytes", flush=True)
+        (RESULTS / f"{image}.size.json").write_text(json.dumps({"flash": flash, "ram": ram}) + "\n")
+    # The emulator declares a newer compiler than it needs; nothing else is built so.
+    run(["cargo", "build", "--quiet", "--locked", "--release", "--ignore-rust-version"], "examples/emulated/stm32f427", RUSTC_BOOTSTRAP="1")
+    run(["cargo", "build", "--quiet", "--locked", "--release"], f"{C3_HARNESS}/rom")
+    if not PYTHON.exists():
+        run([sys.executable, "-m", "venv", LABWIRED_VENV])
+        run([PYTHON, "-m", "pip", "install", "--quiet", "--requirement", f"{ROOT}/{C3_HARNESS}/requirements.txt"])
 
 
 def sections(listed):
@@ -90,24 +105,13 @@ def sections(listed):
 
 
 def stm32f427():
-    # The emulator declares a newer compiler than it needs; nothing else is built so.
-    harness = "examples/emulated/stm32f427"
-    run(["cargo", "build", "--quiet", "--locked", "--release", "--ignore-rust-version"], harness, RUSTC_BOOTSTRAP="1")
-    RESULTS.mkdir(parents=True, exist_ok=True)
     program = TARGET_DIR / "release" / "stm32f427-emulated"
     run([program, elf("stm32-pack"), "--json", RESULTS / "stm32f427.json", *flags()])
 
 
 def esp32c3():
-    harness = "examples/emulated/esp32c3"
-    run(["cargo", "build", "--quiet", "--locked", "--release"], f"{harness}/rom")
-    python = LABWIRED_VENV / "bin" / "python"
-    if not python.exists():
-        run([sys.executable, "-m", "venv", LABWIRED_VENV])
-        run([python, "-m", "pip", "install", "--quiet", "--requirement", f"{ROOT}/{harness}/requirements.txt"])
-    RESULTS.mkdir(parents=True, exist_ok=True)
     routines = TARGET_DIR / RISCV / "release" / "esp32c3-rom"
-    run([python, f"{ROOT}/{harness}/run.py", elf("esp32-pack"), routines, "--json", RESULTS / "esp32c3.json"])
+    run([PYTHON, f"{ROOT}/{C3_HARNESS}/run.py", elf("esp32-pack"), routines, "--json", RESULTS / "esp32c3.json"])
 
 
 def flags():

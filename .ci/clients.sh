@@ -51,7 +51,9 @@ run() {
 }
 
 cargo build --quiet --locked --package bms-host --bin bms-sim
+cargo build --quiet --locked --package bms-bluetooth --example bridge
 PROGRAM=$(realpath "${CARGO_TARGET_DIR:-target}/debug/bms-sim")
+BRIDGE=$(realpath "${CARGO_TARGET_DIR:-target}/debug/examples/bridge")
 install
 
 # Most of the time they wait for a period to pass, so all run at once.
@@ -63,6 +65,12 @@ run mppsolar-32s common .ci/clients/client_mppsolar.py 32s
 run powermon common .ci/clients/client_powermon.py
 run jkctl common .ci/clients/client_jkctl.py
 run registers common .ci/clients/client_registers.py
+# The same through the Bluetooth host of the firmware: attribute protocol, MTU exchange, the table of FFE0.
+export BOARD_NOTE=", over GATT"
+PROGRAM=$BRIDGE run aiobmsble-gatt bluetooth .ci/clients/client_aiobmsble.py
+PROGRAM=$BRIDGE run mppsolar-32s-gatt common .ci/clients/client_mppsolar.py 32s
+PROGRAM=$BRIDGE run registers-gatt common .ci/clients/client_registers.py
+unset BOARD_NOTE
 for dialect in pylontech victron sma jk; do
     run "can-$dialect" common .ci/clients/client_can.py "$dialect"
 done

@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """The example firmwares: their chips' crates, the images and their sizes, and each real image in its emulator.
 
-    firmware.py [STEP]...    check build rp2040 custom document; without one all of it, and what chips.py has
+    firmware.py [STEP]...    build rp2040 stm32f427 esp32c3 custom check document; without one all of it
 
+Without a step the emulators run side by side, and beside the checks of the chips' crates: their time is their own.
 Writes target/firmware/<board>.json, target/firmware-figures.json (as figures.json) and the tables of docs/firmware.md.
 FIRMWARE_DEFAULTS=1 times the firmware's own delays instead of short ones.
 """
-import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import chips
 from emulate import ROOT, TARGET_DIR, Failed, guarded
 
 RESULTS = TARGET_DIR / "firmware"
@@ -30,6 +32,9 @@ BUDGETS = {
     "flash_rp2040-pack": ("bytes", "flash, rp2040-pack", 24576, CORE, 60000),
     "flash_stm32-pack": ("bytes", "flash, stm32-pack", 24576, CORE, 64000),
     "flash_esp32-pack": ("bytes", "flash, esp32-pack", None, None, None),
+    "flash_esp32-bluetooth": ("bytes", "flash, esp32-bluetooth: the same and the radio with its host", None, None, None),
+    "ram_esp32-bluetooth": ("bytes", "static RAM, esp32-bluetooth, 64 KiB of it the radio's heap", None, None, None),
+    "flash_esp32-empty": ("bytes", "flash, the ESP32's HAL with an empty program", None, None, None),
     "flash_custom-board": ("bytes", "flash, custom-board with its self-checking world, Cortex-M0", None, None, None),
     "ram_rp2040-pack": ("bytes", "RAM, statics and deepest stack, rp2040-pack", 4096, COPIES, 8200),
     "ram_stm32-pack": ("bytes", "static RAM, stm32-pack", 4096, COPIES, 9000),
@@ -85,14 +90,13 @@ def build():
             flash, ram = sections(TARGET_DIR / target / "release" / example)
             (RESULTS / f"{example}.size.json").write_text(json.dumps({"flash": flash, "ram": ram}) + "\n")
             print(f"{example}: flash {flash} bytes, statics {ram} bytes", flush=True)
-
-
-def rp2040():
-    RESULTS.mkdir(parents=True, exist_ok=True)
     harness = "examples/emulated/rp2040"
     if not (ROOT / harness / "node_modules").exists():
         run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], harness)
     run(["cargo", "build", "--quiet", "--locked", "--release"], "examples/emulated")
+
+
+def rp2040():
     image = TARGET_DIR / M0 / "release" / "rp2040-pack"
     run([TARGET_DIR / "release" / "rp2040-emulated", image, "--json", RESULTS / "rp2040.json", *SHORT])
 
@@ -193,25 +197,38 @@ def document():
         raise Failed("\n".join(failed + [f"over budget: {name}" for name in over]))
 
 
-def chips():
-    """The other chips' half, where it is there."""
-    path = ROOT / ".ci" / "chips.py"
-    if path.exists():
-        specification = importlib.util.spec_from_file_location("chips", path)
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-        for step in (module.check, module.build, module.stm32f427, module.esp32c3):
-            step()
+def build_all():
+    build()
+    chips.build()
+
+
+def check_all():
+    check()
+    chips.check()
 
 
 def main():
-    steps = {"check": check, "build": build, "rp2040": rp2040, "custom": custom, "chips": chips, "document": document}
-    for name in sys.argv[1:] or steps:
-        if name not in steps:
-            raise Failed(f"no step {name}; there are {', '.join(steps)}")
+    emulators = {"rp2040": rp2040, "stm32f427": chips.stm32f427, "esp32c3": chips.esp32c3, "custom": custom}
+    steps = {"build": build_all, **emulators, "check": check_all, "document": document}
+
+    def timed(name):
         began = time.monotonic()
         steps[name]()
         print(f"── {name}: {time.monotonic() - began:.0f} s", flush=True)
+
+    for name in sys.argv[1:]:
+        if name not in steps:
+            raise Failed(f"no step {name}; there are {', '.join(steps)}")
+    for name in sys.argv[1:]:
+        timed(name)
+    if not sys.argv[1:]:
+        timed("build")
+        with ThreadPoolExecutor() as pool:
+            running = [pool.submit(timed, name) for name in emulators]
+            running.append(pool.submit(timed, "check"))
+        for one in running:
+            one.result()
+        timed("document")
 
 
 if __name__ == "__main__":

@@ -16,13 +16,14 @@ use crate::command::{Beep, Command, Expiring};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::estimation::{Anchor, CoulombCounter, Estimator, Evidence};
 use crate::event::{Event, EventKind, EventQueue};
+use crate::fittings::{AllFitted, Fittings};
 use crate::guard::LimitGuard;
-use crate::heating::Heating;
+use crate::heating::HeaterControl;
 use crate::lifecycle::{Change, Lifecycle, Signs, State};
 use crate::limits::Tapers;
 use crate::measurement::{CHARGER_CURRENT, Calibration, Channel, Input, Limits, Measurement, WireEstimator};
-use crate::port::ErrorKind;
-use crate::precharge::Precharge;
+use crate::port::{ErrorKind, NotFitted};
+use crate::precharge::PrechargeControl;
 use crate::protection::{Alarm, AlarmSet, Conduct, Edges, Inhibit, Protection, Retries, Window};
 use crate::snapshot::{ResetCause, Stored, UserSwitches};
 use crate::time::Instant;
@@ -32,9 +33,11 @@ use crate::units::Voltage;
 ///
 /// `N` sizes the buffers for the cells (how many there are is a parameter), `E` estimates the state of charge, `S`
 /// chooses what to balance. The defaults are exact counting and charge quotas; the manual's own balancing rule is
-/// [`ManualRule`](crate::balancing::ManualRule), with [`Bms::with_parts`].
+/// [`ManualRule`](crate::balancing::ManualRule), with [`Bms::with_parts`]. `F` says which of heater and precharge path the
+/// board has. What a board lacks is [`NotFitted`](crate::fittings::NotFitted) and costs nothing: see
+/// [`fittings`](crate::fittings).
 #[derive(Clone, Debug)]
-pub struct Bms<const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
+pub struct Bms<const N: usize = 24, E = CoulombCounter, S = Quota<N>, F: Fittings = AllFitted> {
     config: ValidConfig,
     calibration: Calibration,
     guard: LimitGuard,
@@ -48,8 +51,8 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
     capabilities: BalancerCapabilities,
     limits_of_balancing: Guard,
     lifecycle: Lifecycle,
-    heating: Heating,
-    precharge: Precharge,
+    heating: F::Heater,
+    precharge: F::Precharge,
     tapers: Tapers,
     events: EventQueue,
     switches: UserSwitches,
@@ -140,7 +143,7 @@ impl<const N: usize> Bms<N> {
     }
 }
 
-impl<const N: usize, E, S> Bms<N, E, S> {
+impl<const N: usize, E, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// A BMS with an estimator and a balancing strategy of your own.
     #[must_use]
     pub const fn with_parts(config: ValidConfig, estimator: E, strategy: S) -> Self {
@@ -154,11 +157,11 @@ impl<const N: usize, E, S> Bms<N, E, S> {
             retries: Retries::new(),
             estimator,
             strategy,
-            capabilities: BalancerCapabilities::MANUAL,
+            capabilities: if S::FITTED { BalancerCapabilities::MANUAL } else { NotFitted::CAPABILITIES },
             limits_of_balancing: Guard::new(),
             lifecycle: Lifecycle::new(),
-            heating: Heating::new(),
-            precharge: Precharge::new(),
+            heating: F::Heater::NEW,
+            precharge: F::Precharge::NEW,
             tapers: Tapers::new(),
             events: EventQueue::new(),
             switches: UserSwitches { charge: true, discharge: true, balance: true },
@@ -176,7 +179,7 @@ impl<const N: usize, E, S> Bms<N, E, S> {
     }
 }
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// Takes up what the store had. Call once, before the first step.
     ///
     /// Restored alarms hold to their recovery; timed ones start their release time anew, so a reset never shortens one
@@ -315,6 +318,9 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     #[inline(never)]
     fn estimate(&mut self, now: Instant, elapsed: u32, edges: Edges) {
         self.measurement.complete_extremes(&self.config);
+        if !E::FITTED {
+            return;
+        }
         let interval = self.measurement.count_current();
         let complete = self.measurement.channels.fresh(Channel::Cells) && self.measurement.suspect == 0;
         let range = self.measurement.temperatures.battery();
@@ -377,8 +383,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         self.wires = WireEstimator::new();
         self.chemistry = ChemistryWatch::default();
         self.protection.forget_pending();
-        self.precharge = Precharge::new();
-        self.heating = Heating::new();
+        self.precharge = F::Precharge::NEW;
+        self.heating = F::Heater::NEW;
     }
 
     fn chemistry_settled(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::balancing::Strategy;
 use crate::bms::Bms;
 use crate::config::Unit;
 use crate::estimation::Estimator;
+use crate::fittings::Fittings;
 use crate::lifecycle::State;
 use crate::protection::{Alarm, Inhibit, Release, Row, Side, Signal, inhibiting};
 use crate::time::{Duration, ms};
@@ -102,8 +103,8 @@ pub enum Clears {
 }
 
 /// All reasons, charge first.
-pub(crate) fn explanations<const N: usize, E: Estimator, S: Strategy>(
-    bms: &Bms<N, E, S>,
+pub(crate) fn explanations<const N: usize, E: Estimator, S: Strategy, F: Fittings>(
+    bms: &Bms<N, E, S, F>,
 ) -> impl Iterator<Item = Explanation> + '_ {
     [Which::Charge, Which::Discharge].into_iter().flat_map(move |switch| {
         let (what, closed, wanted) = bms.switch_facts(switch);
@@ -126,7 +127,7 @@ pub(crate) fn explanations<const N: usize, E: Estimator, S: Strategy>(
     })
 }
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     fn switch_facts(&self, switch: Which) -> (Inhibit, bool, bool) {
         let command = self.command();
         let wanted = self.status().switches;

@@ -1,5 +1,8 @@
 //! The heater (H01, H02, D28).
 
+use core::fmt::Debug;
+
+use crate::port::NotFitted;
 use crate::units::{Temperature, deg_c};
 
 /// A heater must warm the coldest sensor by this much …
@@ -9,7 +12,7 @@ const TRIAL: u32 = 1_800_000;
 
 /// What the heater's decision rests on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Conditions {
+pub struct Conditions {
     /// The battery is too cold to charge (H01).
     pub cold: bool,
     /// A heater is fitted, nothing inhibits it, every expected temperature is usable **now**.
@@ -22,7 +25,7 @@ pub(crate) struct Conditions {
 
 /// The heater's memory: whether it does any good.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Heating {
+pub struct Heating {
     on: bool,
     /// Time on since the last 0.5 °C of rise, in ms.
     without_rise: u32,
@@ -30,14 +33,43 @@ pub(crate) struct Heating {
     ineffective: bool,
 }
 
-impl Heating {
-    pub(crate) const fn new() -> Self {
-        Self { on: false, without_rise: 0, reference: deg_c(0), ineffective: false }
-    }
+/// What decides about the heater: [`Heating`], or nothing where none is fitted.
+pub trait HeaterControl: Clone + Debug {
+    /// There is something to decide about.
+    const FITTED: bool = true;
+    /// Off, nothing known.
+    const NEW: Self;
     /// Decides for this step.
-    pub(crate) fn step(&mut self, elapsed: u32, now: &Conditions) -> bool {
+    fn step(&mut self, elapsed: u32, now: &Conditions) -> bool;
+    /// It ran half an hour without warming the battery.
+    fn ineffective(&self) -> bool;
+    /// It was switched on in the last step.
+    fn on(&self) -> bool;
+    /// A local request: try once more.
+    fn forgive(&mut self) {
+        *self = Self::NEW;
+    }
+}
+
+impl HeaterControl for NotFitted {
+    const FITTED: bool = false;
+    const NEW: Self = Self;
+    fn step(&mut self, _: u32, _: &Conditions) -> bool {
+        false
+    }
+    fn ineffective(&self) -> bool {
+        false
+    }
+    fn on(&self) -> bool {
+        false
+    }
+}
+
+impl HeaterControl for Heating {
+    const NEW: Self = Self { on: false, without_rise: 0, reference: deg_c(0), ineffective: false };
+    fn step(&mut self, elapsed: u32, now: &Conditions) -> bool {
         if !now.cold {
-            *self = Self::new();
+            *self = Self::NEW;
             return false;
         }
         if self.on {
@@ -55,15 +87,10 @@ impl Heating {
         self.on = wanted && !self.ineffective;
         self.on
     }
-    /// It ran half an hour without warming the battery.
-    pub(crate) const fn ineffective(&self) -> bool {
+    fn ineffective(&self) -> bool {
         self.ineffective
     }
-    pub(crate) const fn on(&self) -> bool {
+    fn on(&self) -> bool {
         self.on
-    }
-    /// A local request: try once more.
-    pub(crate) fn forgive(&mut self) {
-        *self = Self::new();
     }
 }

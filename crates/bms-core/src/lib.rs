@@ -36,6 +36,7 @@ pub mod driver;
 pub mod estimation;
 pub mod event;
 pub mod explain;
+pub mod fittings;
 mod guard;
 mod heating;
 pub mod lifecycle;

@@ -1,6 +1,9 @@
 //! Precharge before each close of the discharge switch (X17).
 
+use core::fmt::Debug;
+
 use crate::command::Expiring;
+use crate::port::NotFitted;
 use crate::time::{Duration, Instant, ms};
 use crate::units::Voltage;
 
@@ -13,7 +16,7 @@ const TRIES: u8 = 3;
 
 /// Where the precharge stands.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Precharge {
+pub struct Precharge {
     state: State,
     tries: u8,
 }
@@ -26,18 +29,43 @@ enum State {
     Resting { until: Instant },
 }
 
-impl Precharge {
-    pub(crate) const fn new() -> Self {
-        Self { state: State::Idle, tries: 0 }
-    }
+/// What decides about the precharge path: [`Precharge`], or nothing where none is fitted.
+pub trait PrechargeControl: Clone + Debug {
+    /// There is something to decide about.
+    const FITTED: bool = true;
+    /// Nothing was tried.
+    const NEW: Self;
     /// The discharge switch wants to close (and may). `voltages` are terminal and stack, if both are usable now.
     /// Returns the output and whether closing is allowed in this step.
-    pub(crate) fn step(
-        &mut self,
-        now: Instant,
-        wanted: bool,
-        voltages: Option<(Voltage, Voltage)>,
-    ) -> (Expiring, bool) {
+    fn step(&mut self, now: Instant, wanted: bool, voltages: Option<(Voltage, Voltage)>) -> (Expiring, bool);
+    /// No try failed so far.
+    fn untried(&self) -> bool;
+    /// All tries were in vain.
+    fn failed(&self) -> bool;
+    /// A local request: try again.
+    fn forgive(&mut self) {
+        *self = Self::NEW;
+    }
+}
+
+/// Where the board needs a precharge, a core without one never closes.
+impl PrechargeControl for NotFitted {
+    const FITTED: bool = false;
+    const NEW: Self = Self;
+    fn step(&mut self, _: Instant, _: bool, _: Option<(Voltage, Voltage)>) -> (Expiring, bool) {
+        (Expiring::Off, false)
+    }
+    fn untried(&self) -> bool {
+        true
+    }
+    fn failed(&self) -> bool {
+        false
+    }
+}
+
+impl PrechargeControl for Precharge {
+    const NEW: Self = Self { state: State::Idle, tries: 0 };
+    fn step(&mut self, now: Instant, wanted: bool, voltages: Option<(Voltage, Voltage)>) -> (Expiring, bool) {
         if !wanted {
             // A try that was broken off counts as none; the rest after a failed one is kept.
             if !matches!(self.state, State::Resting { until } if now < until) {
@@ -71,16 +99,10 @@ impl Precharge {
             }
         }
     }
-    /// No try failed so far.
-    pub(crate) const fn untried(&self) -> bool {
+    fn untried(&self) -> bool {
         self.tries == 0
     }
-    /// All tries were in vain.
-    pub(crate) const fn failed(&self) -> bool {
+    fn failed(&self) -> bool {
         self.tries >= TRIES
-    }
-    /// A local request: try again.
-    pub(crate) fn forgive(&mut self) {
-        *self = Self::new();
     }
 }

@@ -7,6 +7,7 @@ use bms_core::balancing::{LearnedBalance, Strategy};
 use bms_core::config::ValidConfig;
 use bms_core::estimation::Estimator;
 use bms_core::event::{Event, EventKind};
+use bms_core::fittings::Fittings;
 use bms_core::lifecycle::State;
 use bms_core::snapshot::Stored;
 use bms_core::time::{Duration, Instant, ms, secs};
@@ -204,7 +205,7 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
     /// Hears an event; call it for each one, with the core after the step that brought it.
     ///
     /// Balancing that starts and stops is not logged: it is no news and would wear the flash.
-    pub fn event<const N: usize, E: Estimator, S: Strategy>(&self, event: &Event, bms: &Bms<N, E, S>) {
+    pub fn event<const N: usize, E: Estimator, S: Strategy, F: Fittings>(&self, event: &Event, bms: &Bms<N, E, S, F>) {
         self.with(|desk| {
             desk.statistics.count(event);
             match event.kind {
@@ -237,7 +238,11 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
     }
     /// Hears that a step was done, decides what is due, and offers the flash its moment until the next one. `now` is the
     /// time after the outputs were written. Once everything is saved before a shutdown, the core is told so.
-    pub fn after_step<const N: usize, E: Estimator, S: Strategy>(&self, now: Instant, bms: &mut Bms<N, E, S>) {
+    pub fn after_step<const N: usize, E: Estimator, S: Strategy, F: Fittings>(
+        &self,
+        now: Instant,
+        bms: &mut Bms<N, E, S, F>,
+    ) {
         let saved = self.with(|desk| {
             desk.now = now;
             let status = bms.status();

@@ -146,9 +146,7 @@ impl Loaded {
         let Stored::Snapshot(newer) = retained else { return };
         self.stored = match self.stored {
             Stored::Nothing => retained,
-            Stored::Corrupt => {
-                Stored::Snapshot(Snapshot { alarms: newer.alarms.with(Alarm::StorageCorrupt), ..newer })
-            }
+            Stored::Corrupt => Stored::Snapshot(Snapshot { alarms: newer.alarms.with(Alarm::StorageCorrupt), ..newer }),
             Stored::CountersCorrupt => {
                 Stored::Snapshot(Snapshot { alarms: newer.alarms.with(Alarm::CountersCorrupt), ..newer })
             }

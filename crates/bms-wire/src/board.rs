@@ -5,6 +5,7 @@ use bms_core::balancing::Strategy;
 use bms_core::bms::{Bms, Refusal};
 use bms_core::config::{Chemistry, ValidConfig};
 use bms_core::estimation::Estimator;
+use bms_core::fittings::{AllFitted, Fittings};
 use bms_core::time::Instant;
 
 use crate::logbook::Logbook;
@@ -84,9 +85,9 @@ pub trait Board {
 
 /// The board made of the core's parts.
 #[derive(Debug)]
-pub struct Desk<'a, const N: usize, E, S> {
+pub struct Desk<'a, const N: usize, E, S, F: Fittings = AllFitted> {
     /// The protection core.
-    pub bms: &'a mut Bms<N, E, S>,
+    pub bms: &'a mut Bms<N, E, S, F>,
     /// Who may read and change.
     pub access: &'a mut Access,
     /// Who the board is.
@@ -97,7 +98,7 @@ pub struct Desk<'a, const N: usize, E, S> {
     pub telemetry: &'a Telemetry,
 }
 
-impl<const N: usize, E: Estimator, S: Strategy> Board for Desk<'_, N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Board for Desk<'_, N, E, S, F> {
     fn view(&self) -> View<'_> {
         View {
             telemetry: self.telemetry,

@@ -37,11 +37,41 @@ fn write(register: usize, value: u32) {
 
 mod harness {
     use super::{read, write};
+    #[cfg(feature = "manual_rule")]
+    use bms_core::balancing::ManualRule;
+    #[cfg(feature = "manual_rule")]
+    use bms_core::estimation::CoulombCounter;
+    #[cfg(feature = "protection")]
+    use bms_core::fittings::NotFitted;
+    #[cfg(feature = "unbalanced")]
+    use bms_core::fittings::Unbalanced;
     use bms_core::measurement::Feedback;
     use bms_core::port::ErrorKind;
     use bms_core::prelude::*;
     use bms_core::units::Current;
     use bms_core::units::Voltage;
+
+    /// What is linked: the core with all its parts, or with fewer of them.
+    #[cfg(not(any(feature = "manual_rule", feature = "unbalanced", feature = "protection")))]
+    type Core = Bms;
+    #[cfg(feature = "manual_rule")]
+    type Core = Bms<24, CoulombCounter, ManualRule>;
+    #[cfg(feature = "unbalanced")]
+    type Core = Unbalanced;
+    #[cfg(feature = "protection")]
+    type Core = Bms<24, NotFitted, NotFitted, NotFitted>;
+
+    #[cfg(feature = "core")]
+    const fn fresh() -> Core {
+        #[cfg(not(any(feature = "manual_rule", feature = "unbalanced", feature = "protection")))]
+        return Bms::new(PACK);
+        #[cfg(feature = "manual_rule")]
+        return Bms::with_parts(PACK, CoulombCounter::new(&PACK), ManualRule::new());
+        #[cfg(feature = "unbalanced")]
+        return Unbalanced::without_balancer(PACK);
+        #[cfg(feature = "protection")]
+        return Bms::with_parts(PACK, NotFitted, NotFitted);
+    }
 
     #[cfg(feature = "core")]
     const PACK: ValidConfig =
@@ -118,7 +148,7 @@ mod harness {
     }
 
     #[cfg(feature = "service")]
-    fn service(bms: &mut Bms) {
+    fn service(bms: &mut Core) {
         let request = match read(20) {
             0 => Request::SetCharge(read(21) == 1),
             1 => Request::SetDischarge(read(21) == 1),
@@ -145,7 +175,7 @@ mod harness {
         write(25, status.alarms.bits() as u32);
         write(26, bms.deadline().as_millis() as u32);
         if read(24) == 1 {
-            let mut fresh = Bms::new(PACK);
+            let mut fresh = fresh();
             fresh.restore(Stored::Snapshot(snapshot), ResetCause::Watchdog);
             *bms = fresh;
         }
@@ -153,7 +183,7 @@ mod harness {
 
     pub fn run() -> ! {
         #[cfg(feature = "core")]
-        let mut bms = Bms::new(PACK);
+        let mut bms = const { fresh() };
         loop {
             let now = Instant::from_millis(u64::from(read(11)) << 32 | u64::from(read(12)));
             let sample = sample(now);

@@ -12,6 +12,7 @@ use core::cell::RefCell;
 use core::convert::Infallible;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use bms_core::fittings::{HeaterFitted, Unbalanced};
 use bms_core::port::compose::Senses;
 use bms_core::port::{Clock, ErrorKind};
 use bms_core::prelude::*;
@@ -130,7 +131,7 @@ pub fn firmware() -> ! {
         .with_stack(DividedVoltage::new(adc, 11, Scale::new(40_000_000, FULL)), ms(100))
         .with_inputs(inputs, ms(10));
     let board = Board::new(sampler, switches, &CLOCK).with_heater(heater);
-    let mut bms = Driver::new(Bms::<CELLS>::with_capacity(PACK), board);
+    let mut bms = Driver::new(Unbalanced::<CELLS, HeaterFitted>::without_balancer(PACK), board);
     let mut line = Line::<320>::new();
     loop {
         match bms.poll() {

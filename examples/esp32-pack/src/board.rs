@@ -20,22 +20,18 @@ use bms_core::port::compose::Senses;
 use bms_core::port::{ErrorKind, Power, Sampler, Switches};
 use bms_core::time::ms;
 use bms_esp32::{AdcPins, Clock, ComparatorLine, ComparatorPin, FULL_SCALE, MainWatchdog};
-use bms_hal::text::Line;
 use bms_hal::{
     AdcSource, Averaged, CellTaps, DigitalInputs, Direction, DividedVoltage, Gates, HealthyWatchdog, Layout,
     Multiplexed, PowerHold, Reference, Scale, SharedAdc, ShuntAmplifier, Thermistor, ThermistorTable, Thermistors,
     Unchecked,
 };
-use critical_section::Mutex;
 use esp_hal::analog::adc::{Adc, AdcConfig, Attenuation};
 use esp_hal::delay::Delay;
 use esp_hal::gpio::{AnyPin, Input, InputConfig, Io, Level, Output, OutputConfig, OutputPin, Pull};
 use esp_hal::interrupt::Priority;
 use esp_hal::peripherals::*;
-use esp_hal::timer::PeriodicTimer;
 use esp_hal::timer::timg::TimerGroup;
-use esp_hal::uart::{Config, UartTx};
-use esp_hal::{Blocking, handler, ram};
+use esp_hal::{handler, ram};
 
 pub const CELLS: usize = 13;
 pub const CLOCK: Clock = Clock;
@@ -144,45 +140,6 @@ pub fn sampler<'a>(
         .with_temperatures(Thermistors::new(direct, &BATTERY, MOS), period)
         .with_stack(DividedVoltage::new(taps, STACK, STACK_SCALE), period)
         .with_inputs(DigitalInputs::new(&GATES).with_charger(charger), period)
-}
-
-pub fn uart(uart: UART0<'static>, pin: GPIO21<'static>) -> Option<UartTx<'static, Blocking>> {
-    // Without it the pack is protected all the same.
-    UartTx::new(uart, Config::default()).ok().map(|uart| uart.with_tx(pin))
-}
-
-/// As much as the UART's buffer takes without waiting: a millisecond's worth.
-pub fn send<const N: usize>(uart: &mut Option<UartTx<'static, Blocking>>, line: &mut Line<N>) {
-    const BYTES_PER_TICK: usize = 11;
-    if let Some(uart) = uart {
-        let _ = uart.write(line.next(BYTES_PER_TICK));
-    }
-}
-
-static TICK: Mutex<RefCell<Option<PeriodicTimer<'static, Blocking>>>> = Mutex::new(RefCell::new(None));
-
-/// A millisecond's interrupt, which wakes the loop.
-pub fn start_tick(group: TIMG0<'static>) {
-    let mut timer = PeriodicTimer::new(TimerGroup::new(group).timer0);
-    timer.set_interrupt_handler(tick);
-    timer.listen();
-    if timer.start(esp_hal::time::Duration::from_millis(1)).is_err() {
-        fail_safe();
-    }
-    critical_section::with(|section| TICK.borrow_ref_mut(section).replace(timer));
-}
-
-#[handler]
-fn tick() {
-    critical_section::with(|section| {
-        if let Some(timer) = TICK.borrow_ref_mut(section).as_mut() {
-            timer.clear_interrupt();
-        }
-    });
-}
-
-pub fn wait_for_interrupt() {
-    riscv::asm::wfi();
 }
 
 /// Opens both gates and starts anew: whatever went wrong, the rest of this run is not to be trusted.

@@ -3,7 +3,9 @@
 #![no_main]
 
 mod board;
+mod status;
 
+use bms_core::fittings::Unbalanced;
 use bms_core::prelude::*;
 use bms_esp32::reset_cause;
 use bms_hal::text::Line;
@@ -38,13 +40,13 @@ fn main() -> ! {
     let taps = board::taps(&adc, [p.GPIO10.into(), p.GPIO18.into(), p.GPIO19.into(), p.GPIO20.into()]);
     let sampler = board::sampler(&adc, &taps, &config, p.GPIO8);
     let pack = Board::new(sampler, switches, board::CLOCK).with_power(board::power(p.GPIO9));
-    let mut uart = board::uart(p.UART0, p.GPIO21);
-    let mut bms = Driver::new(Bms::<{ board::CELLS }>::with_capacity(config), pack);
+    let mut uart = status::uart(p.UART0, p.GPIO21);
+    let mut bms = Driver::new(Unbalanced::<{ board::CELLS }>::without_balancer(config), pack);
     bms.bms_mut().restore(stored, cause);
 
     let mut line = Line::<384>::new();
     let mut next_line = Instant::ZERO;
-    board::start_tick(p.TIMG0);
+    status::start_tick(p.TIMG0);
     loop {
         match bms.poll() {
             Ok(step) => {
@@ -58,14 +60,14 @@ fn main() -> ! {
                     line.write_status(&bms.status());
                 }
             }
-            Err(_nothing_to_do) => board::wait_for_interrupt(),
+            Err(_nothing_to_do) => status::wait_for_interrupt(),
         }
         while let Some(event) = bms.poll_event() {
             if event.kind == EventKind::ShuttingDown {
                 bms.bms_mut().snapshot_stored();
             }
         }
-        board::send(&mut uart, &mut line);
+        status::send(&mut uart, &mut line);
     }
 }
 

@@ -34,8 +34,7 @@ use embassy_time::Delay;
 
 pub const CELLS: usize = 8;
 /// The comparator only interrupts; no hardware holds the gates open while interrupts are off.
-pub const DEFINITION: BoardDefinition =
-    BoardDefinition { hardware_short_circuit: false, ..BoardDefinition::MANUAL };
+pub const DEFINITION: BoardDefinition = BoardDefinition { hardware_short_circuit: false, ..BoardDefinition::MANUAL };
 pub const CLOCK: EmbassyClock = EmbassyClock;
 /// 115200 baud send 11 bytes a millisecond; the buffer holds 32.
 pub const UART_BYTES_PER_TICK: usize = 11;

@@ -8,6 +8,7 @@ mod storage;
 
 use core::pin::pin;
 
+use bms_core::fittings::{HeaterFitted, Unbalanced};
 use bms_core::port::Clock;
 use bms_core::prelude::*;
 use bms_hal::text::Line;
@@ -21,6 +22,8 @@ const PACK: ValidConfig = const {
     let pack = Config::lifepo4(board::CELLS as u8).with_model(Model::B2a8s20p).with_capacity(ah(100));
     pack.with_board(board::DEFINITION).with(ParameterId::HeaterResistance, 10_000_000).validated()
 };
+/// No balancer and no precharge path on this board.
+type Core = Unbalanced<{ board::CELLS }, HeaterFitted>;
 /// What a production tool may change without a new build.
 #[unsafe(no_mangle)]
 static BMS_PARAMETERS: ParameterBlock<32> = ParameterBlock::EMPTY;
@@ -44,7 +47,7 @@ fn main() -> ! {
         .with_indicator(board::indicator(p.PIN_25, p.PIN_8))
         .with_power(board::power(p.PIN_9));
     let mut uart = board::uart(p.UART0, p.PIN_0);
-    let mut bms = Driver::new(const { Bms::<{ board::CELLS }>::with_capacity(PACK) }, pack);
+    let mut bms = Driver::new(const { Core::without_balancer(PACK) }, pack);
     let keeper = storage::keeper();
     let mut store = storage::open(p.FLASH, &keeper, &firmware());
     restore(bms.bms_mut(), cause, &mut store.1);
@@ -93,8 +96,8 @@ fn sample_period() -> Duration {
 
 /// The settings and what was known before: from the flash, and after a reset from what is newer.
 #[inline(never)]
-fn restore(bms: &mut Bms<{ board::CELLS }>, cause: ResetCause, loaded: &mut Loaded) {
-    *bms = Bms::with_capacity(loaded.config_or(&firmware()));
+fn restore(bms: &mut Core, cause: ResetCause, loaded: &mut Loaded) {
+    *bms = Core::without_balancer(loaded.config_or(&firmware()));
     if BMS_PARAMETERS.apply(PACK).is_err() {
         // Unreadable limits: stay open, and say so.
         loaded.stored = Stored::Corrupt;

@@ -22,7 +22,11 @@ pub const fn keeper() -> Keeper<8> {
 
 /// Opens the store, reads all of it, and lets it write: everything is open still, and nobody waits.
 #[inline(never)]
-pub fn open<'k>(flash: Peri<'static, FLASH>, keeper: &'k Keeper<8>, firmware: &ValidConfig) -> (Store<'k, Chip>, Loaded) {
+pub fn open<'k>(
+    flash: Peri<'static, FLASH>,
+    keeper: &'k Keeper<8>,
+    firmware: &ValidConfig,
+) -> (Store<'k, Chip>, Loaded) {
     let flash = Blocking(Flash::new_blocking(flash));
     let opened = Layout::new(&flash, START, BANK_PAGES, LOG_PAGES)
         .ok()

@@ -5,6 +5,7 @@
 mod board;
 mod report;
 
+use bms_core::fittings::{HeaterFitted, Unbalanced};
 use bms_core::prelude::*;
 use bms_hal::{ParameterBlock, RetainedSnapshot};
 
@@ -30,7 +31,7 @@ async fn main(_spawner: embassy_executor::Spawner) {
         // Unreadable limits: stay open, and say so.
         Err(_) => (PACK, Stored::Corrupt),
     };
-    let mut driver = Driver::new(Bms::new(config), ports);
+    let mut driver = Driver::new(Unbalanced::<{ board::CELLS }, HeaterFitted>::without_balancer(config), ports);
     driver.bms_mut().restore(stored, cause);
     loop {
         let step = driver.step().await;

@@ -5,6 +5,7 @@ use crate::balancing::Strategy;
 use crate::bms::{Bms, Refusal, Request};
 use crate::config::{Chemistry, ParameterId};
 use crate::estimation::Estimator;
+use crate::fittings::Fittings;
 use crate::time::Instant;
 
 /// A change that a link asks for.
@@ -45,9 +46,9 @@ impl Access {
     /// # Errors
     /// [`Refusal::NotAuthorised`] if nobody showed the right to it; otherwise the reason of the refusal. Nothing was
     /// changed then.
-    pub fn change<const N: usize, E: Estimator, S: Strategy>(
+    pub fn change<const N: usize, E: Estimator, S: Strategy, F: Fittings>(
         &mut self,
-        bms: &mut Bms<N, E, S>,
+        bms: &mut Bms<N, E, S, F>,
         session: &Session,
         now: Instant,
         change: Change,
@@ -67,7 +68,7 @@ impl Access {
     }
 }
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// Carries out a change of the pack for whoever shows an authority.
     ///
     /// # Errors

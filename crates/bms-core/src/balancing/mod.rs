@@ -26,6 +26,7 @@ pub use quota::{Ledger, Quota};
 
 use crate::config::Chemistry;
 use crate::measurement::{CellScan, MAXIMUM_CELLS};
+use crate::port::NotFitted;
 use crate::time::{Duration, Instant};
 use crate::units::{Charge, Current, Voltage};
 
@@ -250,6 +251,8 @@ impl Default for LearnedBalance {
 
 /// Chooses what to balance.
 pub trait Strategy {
+    /// Whether there is anything to balance with; `false` leaves balancing out of the linked core.
+    const FITTED: bool = true;
     /// Looks at what happened, in every step, also while balancing is not allowed: keeps the books and learns.
     fn observe(&mut self, situation: &Situation<'_>) {
         let _ = situation;
@@ -268,4 +271,13 @@ pub trait Strategy {
     }
     /// The pack is another one, or has another capacity: what was learned of its cells is void.
     fn forget(&mut self) {}
+}
+
+/// No balancer: nothing moves, nothing is linked.
+impl Strategy for NotFitted {
+    const FITTED: bool = false;
+    fn plan(&mut self, _: &Situation<'_>) -> Plan {
+        Plan::Idle
+    }
+    fn stop(&mut self, _: Instant) {}
 }

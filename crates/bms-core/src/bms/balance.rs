@@ -4,12 +4,13 @@ use super::{Bms, Flags};
 use crate::balancing::{Plan, Rules, Situation, Strategy, fit};
 use crate::config::ParameterId as P;
 use crate::estimation::Estimator;
+use crate::fittings::Fittings;
 use crate::measurement::Channel;
 use crate::protection::{Alarm, AlarmSet, Inhibit};
 use crate::time::Instant;
 use crate::units::Current;
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// The strategy's plan, if nothing forbids it (B02–B06, D04, D27).
     #[inline(never)]
     pub(super) fn balance(&mut self, now: Instant, elapsed: u32) -> Plan {

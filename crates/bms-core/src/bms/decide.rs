@@ -5,9 +5,11 @@ use crate::balancing::Strategy;
 use crate::command::{Command, Expiring, LinkLed, Power, ScanMode, Switch};
 use crate::config::{ParameterId as P, Topology};
 use crate::estimation::Estimator;
-use crate::heating::Conditions;
+use crate::fittings::Fittings;
+use crate::heating::{Conditions, HeaterControl};
 use crate::lifecycle::State;
 use crate::measurement::Channel;
+use crate::precharge::PrechargeControl;
 use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
 use crate::time::{Instant, ms};
 use crate::units::Current;
@@ -37,12 +39,14 @@ const DISCHARGE_ONLY: AlarmSet = AlarmSet::of(&[
     Alarm::DischargeUndertemperature,
 ]);
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// Makes the command anew: every field of it, in place, a few at a time, because it is long and the stack is short.
     pub(super) fn decide(&mut self, now: Instant, elapsed: u32) {
         if self.lifecycle.is_running() {
             self.decide_paths(now, elapsed);
-            self.command.balance = self.balance(now, elapsed);
+            if S::FITTED {
+                self.command.balance = self.balance(now, elapsed);
+            }
             let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
             self.command.limits = self.limits(elapsed, charge, discharge);
         } else {
@@ -165,7 +169,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
     /// H01, D28.
     #[inline(never)]
     fn heater(&mut self, now: Instant, elapsed: u32) -> Expiring {
-        if !self.config.heater_fitted() {
+        if !F::Heater::FITTED || !self.config.heater_fitted() {
             return Expiring::Off;
         }
         let measured = &self.measurement;

@@ -5,6 +5,7 @@ use crate::balancing::Strategy;
 use crate::command::Limits;
 use crate::config::{Chemistry, ParameterId as P, Topology};
 use crate::estimation::{Estimator, Source, StateOfPower, c_rate};
+use crate::fittings::Fittings;
 use crate::limits::{OPEN, driven, fall};
 use crate::measurement::{Channel, Reading};
 use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
@@ -15,7 +16,7 @@ const KNOWN: u32 = 50_000;
 /// What remains of a limit at a state of charge of 100 % or 0 %, in thousandths.
 const AT_THE_END: i32 = 300;
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// What a charger or an inverter may do now.
     #[inline(never)]
     pub(super) fn limits(&mut self, elapsed: u32, charge: bool, discharge: bool) -> Limits {

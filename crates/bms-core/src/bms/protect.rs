@@ -5,12 +5,15 @@ use crate::balancing::Strategy;
 use crate::config::{ParameterId as P, Profile};
 use crate::estimation::Estimator;
 use crate::event::EventKind;
+use crate::fittings::Fittings;
+use crate::heating::HeaterControl;
 use crate::measurement::Channel;
+use crate::precharge::PrechargeControl;
 use crate::protection::{Alarm, AlarmSet, Circumstances, Edges};
 use crate::time::Instant;
 use crate::units::Voltage;
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// Nothing can be true of what [`Self::facts`] looks at; cheaper than looking.
     pub(super) fn nothing_remarkable(&self) -> bool {
         let measured = &self.measurement;
@@ -19,11 +22,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             && !measured.inputs.self_test_failed
             && measured.temperatures.all_valid()
             && self.chemistry.implausible == 0
-            && self.precharge.untried()
+            && (self.precharge.untried() && !self.precharge_failed())
             && (self.retries.none() || self.retries.locked(self.retry_limit()) == (false, false))
-            && !self.heating.ineffective()
+            && !self.heater_ineffective()
             && (!measured.channels.good(Channel::Terminal) || self.terminal_fits())
-            && self.window.holds_wire(self.wires.worst())
+            && (!S::FITTED || self.window.holds_wire(self.wires.worst()))
     }
 
     /// The terminal stands where no alarm looks at it: with both switches closed, near the stack.
@@ -55,7 +58,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         add(Alarm::OpenWire, measured.scanned && measured.open_wires.confirmed());
         add(Alarm::SelfTestFailed, measured.inputs.self_test_failed);
         add(Alarm::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS);
-        add(Alarm::PrechargeFailed, self.precharge.failed());
+        add(Alarm::PrechargeFailed, self.precharge_failed());
         add(Alarm::TerminalMismatch, both_open && self.terminal_mismatch());
         add(Alarm::LimitsCorrupt, flags.has(Flags::LIMITS_CORRUPT));
         add(Alarm::StepLate, flags.has(Flags::UNTIMELY) && !flags.has(Flags::TIME_WENT_BACK));
@@ -63,7 +66,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
         add(Alarm::EmergencyStop, flags.has(Flags::EMERGENCY));
         add(Alarm::ChargeLockedOut, charge_locked);
         add(Alarm::DischargeLockedOut, discharge_locked);
-        add(Alarm::HeaterIneffective, self.heating.ineffective());
+        add(Alarm::HeaterIneffective, self.heater_ineffective());
         add(Alarm::OutputFailed, flags.has(Flags::OUTPUT_FAILED));
         facts
     }
@@ -76,9 +79,24 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             may_shut_down: self.may_shut_down(),
             facts: self.facts(),
             quiet: self.command.balance.is_idle() && self.is_quiet(),
-            worst_wire: self.wires.worst(),
+            worst_wire: self.worst_wire(),
             battery: self.measurement.temperatures.battery(),
         }
+    }
+
+    /// Only a balancer's current tells of wires.
+    fn worst_wire(&self) -> Option<(u16, u8)> {
+        if S::FITTED { self.wires.worst() } else { None }
+    }
+
+    /// All tries were in vain, or the core was built without what the board needs.
+    fn precharge_failed(&self) -> bool {
+        if F::Precharge::FITTED { self.precharge.failed() } else { self.config.board().precharge }
+    }
+
+    /// The heater does not warm, or the core was built without what drives it.
+    fn heater_ineffective(&self) -> bool {
+        if F::Heater::FITTED { self.heating.ineffective() } else { self.config.heater_fitted() }
     }
 
     /// D02: awake long enough, and nothing charges.
@@ -144,7 +162,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             may_shut_down: self.may_shut_down(),
             facts: self.facts(),
             quiet: self.command.balance.is_idle() && self.is_quiet(),
-            worst_wire: self.wires.worst(),
+            worst_wire: self.worst_wire(),
             battery: self.measurement.temperatures.battery(),
         };
         let suspects = self.window.suspects(&seen);

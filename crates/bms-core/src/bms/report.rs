@@ -3,14 +3,16 @@
 use super::{Bms, Flags};
 use crate::balancing::{LearnedBalance, Strategy};
 use crate::estimation::Estimator;
+use crate::fittings::Fittings;
+use crate::heating::HeaterControl;
 use crate::measurement::{BATTERY_SENSORS, Channel, Channels, Reading};
 use crate::protection::{Alarm, AlarmSet, Observation, Retries, wire_limit};
 use crate::snapshot::Snapshot;
 use crate::status::{Status, Wires};
 use crate::time::ms;
-use crate::units::Voltage;
+use crate::units::{Charge, Voltage};
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// What must survive a reset.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -31,7 +33,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             sensors_seen: self.measurement.temperatures.seen(),
             retries,
             remaining: self.estimator.remaining(),
-            capacity: self.estimator.capacity(),
+            capacity: self.capacity(),
             cycle_capacity: self.estimator.cycle_capacity(),
             cycles: self.estimator.cycles(),
             learned: self.estimator.learned(),
@@ -39,6 +41,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             switches: self.switches,
             balancing: self.learned_of_balancing(),
         }
+    }
+
+    /// As learned; without an estimator as configured.
+    fn capacity(&self) -> Charge {
+        if E::FITTED { self.estimator.capacity() } else { self.config.capacity() }
     }
 
     /// Certain only once nothing moves any more: what was delivered after the snapshot would be delivered again.
@@ -79,7 +86,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
             stack_voltage: reading(channels, Channel::Stack, channels.usable(Channel::Stack), measured.stack_voltage),
             current,
             power,
-            capacity: self.estimator.capacity(),
+            capacity: self.capacity(),
             remaining: self.estimator.remaining().map_or(Reading::Invalid, Reading::Valid),
             state_of_charge_permille: self
                 .estimator

@@ -8,7 +8,10 @@ use crate::command::Beep;
 use crate::config::{Config, PARAMETERS, ParameterId, Scope, ValidConfig, Violation, Violations};
 use crate::estimation::Estimator;
 use crate::event::EventKind;
+use crate::fittings::Fittings;
+use crate::heating::HeaterControl;
 use crate::measurement::{Calibration, CalibrationError, Channel, calibration};
+use crate::precharge::PrechargeControl;
 use crate::protection::{Alarm, AlarmSet, Window};
 use crate::snapshot::PERMANENT;
 use crate::units::{Current, Voltage, ma};
@@ -90,7 +93,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl<const N: usize, E: Estimator, S: Strategy> Bms<N, E, S> {
+impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// Carries out a request, or says why not.
     ///
     /// # Errors

@@ -1,11 +1,16 @@
 //! What only the inside can show.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::Bms;
-use crate::config::{BoardDefinition, Chemistry, Config, Model, SensorPolicy, Topology, ValidConfig};
+use super::{Bms, Request};
+use crate::config::{BoardDefinition, Chemistry, Config, Model, ParameterId as P, SensorPolicy, Topology, ValidConfig};
+use crate::estimation::CoulombCounter;
+use crate::event::EventKind;
+use crate::fittings::{Fittings, HeaterFitted, NotFitted, PrechargeFitted, Unbalanced};
 use crate::measurement::{Cells, Group, Input, Inputs, Reading, Sample, Temperatures};
+use crate::port::Balancer;
 use crate::port::ErrorKind;
 use crate::protection::{Alarm, AlarmSet};
+use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::units::{ah, deg_c, ma, mv, uv};
 
@@ -153,4 +158,95 @@ fn a_changed_board_opens_everything() {
         }
         assert!(bms.alarms().contains(Alarm::LimitsCorrupt), "change {number}");
     }
+}
+
+/// What a board does not have makes no other difference: every command and every event of a core with all parts and a
+/// board without balancer, heater and precharge is the same without those parts (P01 P03 P06 P08 X01).
+#[test]
+fn what_is_not_fitted_changes_nothing_else() {
+    let mut random = Xorshift(0x0F17_7ED5);
+    let (mut closed, mut events, mut steps) = (0_u32, 0_u32, 0_u32);
+    for round in 0..40 {
+        let mut full = Bms::<8>::with_capacity(PACK);
+        full.set_balancer(NotFitted.capabilities());
+        let mut plain = Unbalanced::<8>::without_balancer(PACK);
+        let mut bare = Bms::<8, NotFitted, NotFitted, NotFitted>::with_parts(PACK, NotFitted, NotFitted);
+        let calm = if round % 2 == 0 { 1 } else { 50 };
+        let mut now = Instant::from_millis(round);
+        for _ in 0..500 {
+            now = Instant::from_millis(now.as_millis() + u64::from(random.below(200)));
+            let sample = sample(&mut random, now, calm);
+            let input = match random.below(40 * calm) {
+                0 => Input::Lost(ErrorKind::Bus),
+                1 => Input::Tick,
+                _ => Input::Sample(&sample),
+            };
+            if random.one_in(100) {
+                let request = [Request::SetDischarge(random.one_in(2)), Request::ClearLockout, Request::ClearPermanent]
+                    [random.below(3) as usize];
+                let answer = full.request(request);
+                assert_eq!((plain.request(request), bare.request(request)), (answer, answer));
+            }
+            let command = full.step(now, input);
+            assert_eq!((plain.step(now, input), bare.step(now, input)), (command, command));
+            assert_eq!((plain.alarms(), bare.alarms()), (full.alarms(), full.alarms()));
+            while let Some(event) = full.poll_event() {
+                events += 1;
+                assert_eq!(plain.poll_event(), Some(event));
+                if !matches!(event.kind, EventKind::Full | EventKind::Empty) {
+                    assert_eq!(bare.poll_event(), Some(event));
+                }
+            }
+            assert_eq!((plain.poll_event(), bare.poll_event()), (None, None));
+            // All that survives a reset too, but what a balancing strategy learned.
+            let (of_full, of_plain) = (full.snapshot(), plain.snapshot());
+            assert_eq!(Snapshot { balancing: of_full.balancing, ..of_plain }, of_full);
+            closed += u32::from(command.charge.is_closed());
+            steps += 1;
+        }
+    }
+    assert!(closed > steps / 20 && events > 200, "closed in {closed} of {steps}, {events} events");
+}
+
+/// A core that was built without what the board needs says so, and stays on the safe side (X17, D28).
+#[test]
+fn a_board_with_more_than_the_core_was_built_for_says_so() {
+    fn run<F: Fittings>(config: ValidConfig) -> (bool, AlarmSet) {
+        let mut bms = Unbalanced::<8, F>::without_balancer(config);
+        let mut sample = Sample::new();
+        for step in 1..60 {
+            let now = Instant::from_millis(step * 100);
+            sample.cells = Group::at(now, Cells::from_voltages(&[mv(3_300); 8]));
+            sample.current = Group::at(now, ma(0));
+            let warm = Reading::Valid(deg_c(25));
+            let mut temperatures = Temperatures { mos: warm, ..Temperatures::default() };
+            temperatures.battery[0] = warm;
+            temperatures.battery[1] = warm;
+            sample.temperatures = Group::at(now, temperatures);
+            sample.stack = Group::at(now, mv(8 * 3_300));
+            sample.terminal = Group::at(now, mv(8 * 3_300));
+            bms.step(now, Input::Sample(&sample));
+        }
+        assert!(bms.command().charge.is_closed());
+        (bms.command().discharge.is_closed(), bms.alarms())
+    }
+    let board = BoardDefinition { precharge: true, terminal_voltage: true, ..BoardDefinition::MANUAL };
+    let with_precharge = PACK.to_config().with_board(board).validate().unwrap();
+    let with_heater = PACK.to_config().with(P::HeaterResistance, 10_000_000).validate().unwrap();
+    let (none, failed) = (AlarmSet::EMPTY, AlarmSet::of(&[Alarm::PrechargeFailed]));
+    assert_eq!(run::<PrechargeFitted>(with_precharge), (true, none));
+    assert_eq!(run::<HeaterFitted>(with_precharge), (false, failed));
+    assert_eq!(run::<HeaterFitted>(with_heater), (true, none));
+    assert_eq!(run::<PrechargeFitted>(with_heater), (true, AlarmSet::of(&[Alarm::HeaterIneffective])));
+}
+
+/// What is not fitted takes no memory.
+#[test]
+fn what_is_not_fitted_is_not_stored() {
+    let with_heater = size_of::<Unbalanced<8, HeaterFitted>>();
+    assert!(size_of::<Unbalanced<8>>() < with_heater && with_heater < size_of::<Bms<8>>());
+    assert!(
+        size_of::<Bms<8, NotFitted, NotFitted, NotFitted>>() + size_of::<CoulombCounter>()
+            <= size_of::<Unbalanced<8>>()
+    );
 }

@@ -13,6 +13,7 @@ use crate::balancing::{BalancerCapabilities, Strategy};
 use crate::bms::Bms;
 use crate::command::{Command, ScanMode};
 use crate::estimation::Estimator;
+use crate::fittings::Fittings;
 use crate::measurement::{Input, Sample};
 use crate::port::{Error, ErrorKind, asynch as port};
 use crate::time::Instant;
@@ -89,7 +90,7 @@ async fn before<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()
     .await
 }
 
-impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> {
+impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy, F: Fittings> Driver<B, N, E, S, F> {
     /// Does one step as soon as there is something to do; see [`Driver::poll`].
     ///
     /// Dropping the future while it waits for the sampler changes nothing. Dropping it while outputs are written leaves
@@ -135,7 +136,7 @@ impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> 
     }
 
     /// Steps for ever. After each step `each` may feed the watchdog, drain the events, record, and pass on requests.
-    pub async fn run(&mut self, mut each: impl FnMut(Step, &mut Bms<N, E, S>)) -> ! {
+    pub async fn run(&mut self, mut each: impl FnMut(Step, &mut Bms<N, E, S, F>)) -> ! {
         loop {
             let step = self.step().await;
             each(step, &mut self.bms);

@@ -6,6 +6,7 @@ use super::{Board, Driver, FirstError, Step};
 use crate::balancing::{BalancerCapabilities, Strategy};
 use crate::command::{Command, ScanMode};
 use crate::estimation::Estimator;
+use crate::fittings::Fittings;
 use crate::measurement::{Input, Sample};
 use crate::port::{self, Error, ErrorKind};
 use crate::time::Instant;
@@ -71,7 +72,7 @@ where
     }
 }
 
-impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> {
+impl<B: Ports<N>, const N: usize, E: Estimator, S: Strategy, F: Fittings> Driver<B, N, E, S, F> {
     /// Does one step if there is something to do: a new sample, a sampler that failed, or a deadline that has passed
     /// with the sampler still silent. The last two count as "every channel lost in this step". The very first step
     /// comes at once and without a sample: it writes the safe state to every output, and deadlines count from it.

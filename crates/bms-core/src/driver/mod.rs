@@ -48,6 +48,7 @@ use crate::bms::{Bms, Refusal, Request};
 use crate::command::Command;
 use crate::estimation::{CoulombCounter, Estimator};
 use crate::event::Event;
+use crate::fittings::{AllFitted, Fittings};
 use crate::port::{Error, ErrorKind};
 use crate::status::Status;
 use crate::time::Instant;
@@ -57,8 +58,8 @@ use crate::time::Instant;
 /// It is polled by [`Driver::poll`] where the board's ports are blocking, and awaited by `Driver::step` (feature
 /// `async`) where they are async.
 #[derive(Debug)]
-pub struct Driver<B, const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
-    bms: Bms<N, E, S>,
+pub struct Driver<B, const N: usize = 24, E = CoulombCounter, S = Quota<N>, F: Fittings = AllFitted> {
+    bms: Bms<N, E, S, F>,
     board: B,
 }
 
@@ -83,9 +84,9 @@ pub struct Step {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WatchdogToken(());
 
-impl<B, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> {
+impl<B, const N: usize, E: Estimator, S: Strategy, F: Fittings> Driver<B, N, E, S, F> {
     /// Joins core and board. Writes nothing: the ports' constructors have made every output safe already.
-    pub const fn new(bms: Bms<N, E, S>, board: B) -> Self {
+    pub const fn new(bms: Bms<N, E, S, F>, board: B) -> Self {
         Self { bms, board }
     }
     /// The next event, if there is one.
@@ -106,12 +107,12 @@ impl<B, const N: usize, E: Estimator, S: Strategy> Driver<B, N, E, S> {
     }
     /// The core.
     #[must_use]
-    pub const fn bms(&self) -> &Bms<N, E, S> {
+    pub const fn bms(&self) -> &Bms<N, E, S, F> {
         &self.bms
     }
     /// The core, to be changed: parameters, configuration, what was stored.
     #[must_use]
-    pub const fn bms_mut(&mut self) -> &mut Bms<N, E, S> {
+    pub const fn bms_mut(&mut self) -> &mut Bms<N, E, S, F> {
         &mut self.bms
     }
     /// The board.

@@ -26,6 +26,7 @@ pub(crate) use ocv::slope_permille_per_volt;
 pub use state::{Learned, Source, StateOfCharge, StateOfHealth, StateOfPower};
 
 use crate::config::{ParameterId, ValidConfig};
+use crate::port::NotFitted;
 use crate::snapshot::Snapshot;
 use crate::units::{Charge, Current, Temperature};
 
@@ -63,6 +64,8 @@ pub enum Anchor {
 
 /// Estimates the state of charge.
 pub trait Estimator {
+    /// Whether anything is estimated; `false` leaves counting out of the linked core.
+    const FITTED: bool = true;
     /// One step; bounded work, no panic. Returns an anchor that was reached in this step.
     fn update(&mut self, evidence: &Evidence<'_>) -> Option<Anchor>;
     /// The charge in the pack, between zero and the capacity; `None` while nothing is known.
@@ -106,6 +109,28 @@ pub trait Estimator {
     fn state_of_charge_permille(&self) -> Option<u16> {
         part_of(self.remaining()?, self.capacity(), 1_000).and_then(|permille| u16::try_from(permille).ok())
     }
+}
+
+/// No estimator: nothing is counted, the state of charge stays unknown.
+impl Estimator for NotFitted {
+    const FITTED: bool = false;
+    fn update(&mut self, _: &Evidence<'_>) -> Option<Anchor> {
+        None
+    }
+    fn remaining(&self) -> Option<Charge> {
+        None
+    }
+    fn capacity(&self) -> Charge {
+        Charge::ZERO
+    }
+    fn cycle_capacity(&self) -> Charge {
+        Charge::ZERO
+    }
+    fn cycles(&self) -> u32 {
+        0
+    }
+    fn set_capacity(&mut self, _: Charge) {}
+    fn restore(&mut self, _: &Snapshot) {}
 }
 
 /// A charge as a part of the capacity, in `whole`ths, rounded down; `None` without a capacity.

@@ -22,7 +22,7 @@ pub struct NotFitted;
 
 impl NotFitted {
     /// A balancer that moves nothing.
-    pub(super) const CAPABILITIES: BalancerCapabilities = BalancerCapabilities {
+    pub(crate) const CAPABILITIES: BalancerCapabilities = BalancerCapabilities {
         kind: BalancerKind::Transfer,
         maximum_current: Current::ZERO,
         phase_time: Duration::ZERO,

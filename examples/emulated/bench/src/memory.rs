@@ -37,6 +37,7 @@ impl Known {
 
 pub(crate) fn check(emulator: &mut dyn Emulator, _: bool, report: &mut Report) -> Result<(), String> {
     let mut bench = Bench::enabled(emulator, &parameters())?;
+    bench.run(1_000)?;
     let fresh = Known::of(&bench);
     // Counters are saved once 1 % has moved, not sooner than after a minute.
     bench.change(|world| world.plant.set_load(Load::Current(190.0)))?;

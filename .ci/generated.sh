@@ -23,3 +23,4 @@ document() {
 
 mode=${1:---write}
 document docs/parameters.md cargo run --quiet --locked --package bms-host --bin bms-sim -- parameters --markdown
+document docs/protections.md cargo run --quiet --locked --package bms-host --bin bms-sim -- protections --markdown

@@ -52,7 +52,7 @@ mod harness {
     use bms_core::units::Voltage;
 
     /// What is linked: the core with all its parts, or with fewer of them.
-    #[cfg(not(any(feature = "manual_rule", feature = "unbalanced", feature = "protection")))]
+    #[cfg(all(feature = "core", not(any(feature = "manual_rule", feature = "unbalanced", feature = "protection"))))]
     type Core = Bms;
     #[cfg(feature = "manual_rule")]
     type Core = Bms<24, CoulombCounter, ManualRule>;

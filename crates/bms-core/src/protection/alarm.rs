@@ -38,7 +38,7 @@ impl Inhibit {
 }
 
 macro_rules! alarms {
-    ($($(#[$doc:meta])* $id:ident $name:literal;)*) => {
+    ($(#[doc = $doc:literal] $id:ident $name:literal;)*) => {
         /// Every condition that the core watches. The numbers are stable: snapshots, links and logs use them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -46,7 +46,7 @@ macro_rules! alarms {
         #[repr(u8)]
         #[non_exhaustive]
         pub enum Alarm {
-            $($(#[$doc])* $id,)*
+            $(#[doc = $doc] $id,)*
         }
         impl Alarm {
             /// All of them, in the order of their numbers.
@@ -57,6 +57,11 @@ macro_rules! alarms {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$id => $name,)* }
+            }
+            /// The requirement and what it means, as `P01: a cell below the under-voltage protection.`
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$id => $doc.trim_ascii(),)* }
             }
         }
     };

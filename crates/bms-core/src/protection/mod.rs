@@ -6,9 +6,11 @@
 //! | `rows.rs` | **the table**: signal, limit, delay and release of every alarm |
 //! | `monitor.rs` | the one mechanism that watches a row |
 //! | `signals.rs` | what each signal is |
+//! | `describe.rs` | the table in words |
 //! | `retry.rs` | counting trips, locking out (D10) |
 
 mod alarm;
+mod describe;
 mod monitor;
 mod retry;
 mod rows;
@@ -16,6 +18,7 @@ mod signals;
 mod window;
 
 pub use alarm::{Alarm, AlarmSet, Inhibit};
+pub use describe::Description;
 pub(crate) use monitor::{Observation, Release, Side};
 pub(crate) use retry::Conduct;
 pub use retry::Retries;

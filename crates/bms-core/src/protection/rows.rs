@@ -59,7 +59,7 @@ pub(crate) enum Signal {
 
 /// A value out of the configuration.
 #[derive(Clone, Copy, Debug)]
-enum Value {
+pub(super) enum Value {
     Fixed(u16),
     /// A parameter; at 0 the row is off where the parameter's row allows that.
     Of(P),
@@ -86,7 +86,7 @@ enum Value {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Ends {
+pub(super) enum Ends {
     Level(Value),
     /// Held for the data recovery time.
     Recovered,
@@ -101,9 +101,9 @@ enum Ends {
 pub(crate) struct Row {
     pub signal: Signal,
     pub side: Side,
-    trip: Value,
-    delay: Value,
-    ends: Ends,
+    pub(super) trip: Value,
+    pub(super) delay: Value,
+    pub(super) ends: Ends,
 }
 
 const NOW: Value = Value::Fixed(0);

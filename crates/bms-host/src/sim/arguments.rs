@@ -78,6 +78,8 @@ pub enum Command {
     Capacity(CapacityArguments),
     /// Print the table of parameters
     Parameters(ParametersArguments),
+    /// List every alarm: what trips it, when, how it ends, what it inhibits.
+    Protections(ProtectionsArguments),
     /// What a store's image holds: settings, faults, counters, lifetime statistics, trips by kind
     Status(ImageArguments),
     /// The events in a store's image, with freeze frames
@@ -331,6 +333,14 @@ pub struct ParametersArguments {
     #[arg(long, value_parser = parse_chemistry)]
     pub chemistry: Option<Chemistry>,
     /// As Markdown, for docs/parameters.md.
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// Arguments of `protections`.
+#[derive(Debug, Args)]
+pub struct ProtectionsArguments {
+    /// As Markdown, for docs/protections.md.
     #[arg(long)]
     pub markdown: bool,
 }

@@ -18,6 +18,7 @@ pub mod open_loop;
 pub mod page;
 pub mod parameters;
 pub mod plot;
+pub mod protections;
 pub mod record;
 pub mod replay;
 pub mod report;
@@ -91,6 +92,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         Some(Command::Soc(measured)) => soc::run(measured, json, out),
         Some(Command::Check(arguments)) => check::run(arguments, json, out),
         Some(Command::Parameters(arguments)) => parameters::run(arguments, json, out),
+        Some(Command::Protections(arguments)) => protections::run(arguments, json, out),
         Some(Command::Replay(data)) => replay::run(data, arguments.seed.unwrap_or(1), directory, json, colours, out),
         Some(Command::Watch(watched)) => watch::run(watched, arguments.seed, store, json, colours, out),
         Some(Command::Status(image)) => memory::status(image, directory, json, out),

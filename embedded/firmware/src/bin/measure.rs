@@ -4,13 +4,22 @@
 #![no_main]
 
 use bms_core::Bms;
+use bms_core::balancing::Strategy;
 use bms_core::command::Command;
 use bms_core::config::{BoardDefinition, Config, Model, SensorPolicy, ValidConfig};
+use bms_core::estimation::Estimator;
+use bms_core::fittings::Fittings;
+#[cfg(feature = "protection")]
+use bms_core::fittings::NotFitted;
+#[cfg(feature = "unbalanced")]
+use bms_core::fittings::Unbalanced;
 use bms_core::measurement::{Cells, Feedback, Group, Input, Inputs, Reading, Sample, Temperatures};
 use bms_core::time::{Instant, ms};
 use bms_core::units::{ah, deg_c, ma, mv};
 use bms_on_target::Counter;
+#[cfg(not(any(feature = "unbalanced", feature = "protection")))]
 use bms_scenarios::Xorshift;
+#[cfg(not(any(feature = "unbalanced", feature = "protection")))]
 use bms_scenarios::laws::{self, Observer};
 use core::hint::black_box;
 use semihosting::println;
@@ -31,12 +40,12 @@ const PACK: ValidConfig = const {
 };
 
 #[inline(never)]
-fn step(bms: &mut Bms, now: Instant, input: Input<'_>) -> Command {
+fn step<E: Estimator, S: Strategy, F: Fittings>(bms: &mut Bms<24, E, S, F>, now: Instant, input: Input<'_>) -> Command {
     bms.step(now, input)
 }
 
 #[inline(never)]
-fn protect(bms: &mut Bms, now: Instant, input: Input<'_>) {
+fn protect<E: Estimator, S: Strategy, F: Fittings>(bms: &mut Bms<24, E, S, F>, now: Instant, input: Input<'_>) {
     black_box(bms.protect_for_measurement(now, input));
 }
 
@@ -90,12 +99,14 @@ impl Range {
 }
 
 /// Measures every step of the generated sequences of the laws, faults and all.
+#[cfg(not(any(feature = "unbalanced", feature = "protection")))]
 struct Worst<'a> {
     counter: &'a Counter,
     step: &'a mut Range,
     protect: &'a mut Range,
 }
 
+#[cfg(not(any(feature = "unbalanced", feature = "protection")))]
 impl Observer for Worst<'_> {
     const TWINS: bool = false;
 
@@ -137,24 +148,15 @@ fn stack_of(call: &mut dyn FnMut()) -> u32 {
     (reach * 4) as u32
 }
 
-fn run() -> ! {
-    let counter = Counter::start();
-    let mut empty = Range::new();
-    for _ in 0..16 {
-        let begin = counter.now();
-        black_box(());
-        let end = counter.now();
-        empty.add(Counter::between(begin, end));
-    }
-    empty.print("empty");
-
-    println!("bytes state {}", size_of::<Bms>());
-    println!("bytes sample {}", size_of::<Sample>());
-    println!("bytes command {}", size_of::<Command>());
-    println!("bytes recorder {}", size_of::<bms_core::recorder::Recorder<24, 64, 8>>());
-    println!("bytes snapshot {}", size_of::<bms_core::snapshot::Snapshot>());
-
-    let mut bms = Bms::new(PACK);
+/// A healthy pack at work, on a core with these parts: instructions, stack, memory.
+#[inline(never)]
+fn normal<E, S, F>(counter: &Counter, mut bms: Bms<24, E, S, F>)
+where
+    E: Estimator + Clone,
+    S: Strategy + Clone,
+    F: Fittings,
+{
+    println!("bytes state {}", size_of_val(&bms));
     let mut now = Instant::from_millis(1_000);
     let (mut steps, mut protects) = (Range::new(), Range::new());
     for turn in 0..1_000 {
@@ -187,8 +189,11 @@ fn run() -> ! {
         step(&mut bms, now, black_box(Input::Sample(&sample)));
     });
     println!("bytes stack_step {}", used - base);
-    while bms.poll_event().is_some() {}
+}
 
+/// The generated sequences of the laws, on the default core.
+#[cfg(not(any(feature = "unbalanced", feature = "protection")))]
+fn worst(counter: &Counter) {
     let (mut steps, mut protects) = (Range::new(), Range::new());
     let mut random = Xorshift::new(0x0BAD_CE11);
     let mut total = 0;
@@ -199,12 +204,39 @@ fn run() -> ! {
         // The 24-cell configuration, and every third time another.
         bytes[0] = if selector % 3 == 2 { selector } else { 1 };
         selector = selector.wrapping_add(1);
-        let observer = Worst { counter: &counter, step: &mut steps, protect: &mut protects };
+        let observer = Worst { counter, step: &mut steps, protect: &mut protects };
         let (coverage, _) = laws::run(&bytes, observer);
         total += coverage.steps;
     }
     steps.print("step_any");
     protects.print("protect_any");
+}
+
+fn run() -> ! {
+    let counter = Counter::start();
+    let mut empty = Range::new();
+    for _ in 0..16 {
+        let begin = counter.now();
+        black_box(());
+        let end = counter.now();
+        empty.add(Counter::between(begin, end));
+    }
+    empty.print("empty");
+
+    println!("bytes sample {}", size_of::<Sample>());
+    println!("bytes command {}", size_of::<Command>());
+    println!("bytes recorder {}", size_of::<bms_core::recorder::Recorder<24, 64, 8>>());
+    println!("bytes snapshot {}", size_of::<bms_core::snapshot::Snapshot>());
+
+    #[cfg(feature = "unbalanced")]
+    normal(&counter, Unbalanced::<24>::without_balancer(PACK));
+    #[cfg(feature = "protection")]
+    normal(&counter, Bms::<24, _, _, NotFitted>::with_parts(PACK, NotFitted, NotFitted));
+    #[cfg(not(any(feature = "unbalanced", feature = "protection")))]
+    {
+        normal(&counter, Bms::new(PACK));
+        worst(&counter);
+    }
     semihosting::process::exit(0)
 }
 

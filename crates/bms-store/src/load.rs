@@ -274,7 +274,8 @@ impl<F: NorFlash> Store<'_, F> {
         let told = &mut report;
         self.take(Kind::Config, told, &mut |_, bytes| keep(&mut config, config_item::decode(bytes, &firmware))).await;
         self.take(Kind::Faults, told, &mut |_, bytes| keep(&mut faults, Faults::decode(bytes))).await;
-        self.take(Kind::Counters, told, &mut |version, bytes| keep(&mut counters, Counters::decode(version, bytes))).await;
+        self.take(Kind::Counters, told, &mut |version, bytes| keep(&mut counters, Counters::decode(version, bytes)))
+            .await;
         self.take(Kind::Access, told, &mut |_, bytes| keep(&mut access, AccessBytes::new(bytes))).await;
         self.take(Kind::Statistics, told, &mut |_, bytes| keep(&mut statistics, statistics_item::decode(bytes))).await;
         self.take(Kind::Balancing, told, &mut |_, bytes| keep(&mut balancing, balancing_item::decode(bytes))).await;

@@ -3,6 +3,8 @@
 
 # Pinned, so that a run today and a run next year use the same tools.
 readonly CARGO_FUZZ_VERSION=0.13.2
+readonly CARGO_LLVM_COV_VERSION=0.9.1
+readonly CARGO_MUTANTS_VERSION=27.1.0
 readonly TARGETS=(thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imc-unknown-none-elf)
 
 fail() {
@@ -31,9 +33,10 @@ need_targets() {
     done
 }
 
-need_cargo_fuzz() {
-    if [ "$(cargo fuzz --version 2>/dev/null)" != "cargo-fuzz $CARGO_FUZZ_VERSION" ]; then
-        cargo install --locked --quiet "cargo-fuzz@$CARGO_FUZZ_VERSION"
+# A tool from crates.io in exactly this version.
+need_cargo_tool() {
+    if [ "$(cargo "${1#cargo-}" --version 2>/dev/null)" != "$1 $2" ]; then
+        cargo install --locked --quiet "$1@$2"
     fi
 }
 

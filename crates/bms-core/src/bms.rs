@@ -246,7 +246,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         self.decide(now, elapsed);
         self.flags.remove(Flags::RESTARTED);
         self.report_outputs(now, before);
-        self.learn_from_outputs(elapsed);
+        self.learn_from_outputs(elapsed, before);
         self.flags.remove(Flags::CHANGED);
         self.command
     }
@@ -309,10 +309,15 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         let implausible = self.config.flag(P::ChemistryCheck)
             && (extremes.highest() > chemistry.plausible_maximum()
                 || extremes.highest() < chemistry.plausible_minimum());
-        self.chemistry.scans = self.chemistry.scans.saturating_add(1);
-        if implausible {
-            self.chemistry.implausible = self.chemistry.implausible.saturating_add(1);
-        }
+        self.chemistry = if implausible {
+            ChemistryWatch {
+                scans: self.chemistry.scans.saturating_add(1),
+                implausible: self.chemistry.implausible.saturating_add(1),
+            }
+        } else {
+            // One that fits settles it, as a good sample ends any delay (N02).
+            ChemistryWatch { scans: CHEMISTRY_SCANS, implausible: 0 }
+        };
     }
 
     #[inline(never)]
@@ -365,12 +370,23 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
                     self.retries = Retries::new();
                 }
                 self.flags.remove(Flags::SHUTDOWN_REQUESTED);
-                self.protection.clear(AlarmSet::EMPTY.with(Alarm::AutoShutdown));
+                self.clear_alarms(AlarmSet::EMPTY.with(Alarm::AutoShutdown));
                 self.start_anew();
                 self.beep = Beep::Awake;
             }
             None => {}
         }
+    }
+
+    /// Ends alarms other than by their rows. What was told when it came is told when it goes.
+    #[cold]
+    #[inline(never)]
+    fn clear_alarms(&mut self, alarms: AlarmSet) {
+        let at = self.last_step.unwrap_or_default();
+        for alarm in self.protection.active().common(alarms).iter() {
+            self.events.push(at, EventKind::Cleared { alarm });
+        }
+        self.protection.clear(alarms);
     }
 
     /// Everything open until the next complete valid sample (D32).
@@ -380,6 +396,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         self.lifecycle.restart();
         self.flags.insert(Flags::RESTARTED);
         self.measurement = Measurement::for_start(&self.config);
+        self.measurement.channels.begin_now();
         self.wires = WireEstimator::new();
         self.chemistry = ChemistryWatch::default();
         self.protection.forget_pending();
@@ -406,8 +423,9 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
 
     /// Trip counts, load and charger, wires: what follows from what was ordered and seen.
     #[inline(never)]
-    fn learn_from_outputs(&mut self, elapsed: u32) {
-        let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
+    fn learn_from_outputs(&mut self, elapsed: u32, before: Outputs) {
+        // The current of this step flowed through the switches as they were.
+        let (charge, discharge) = (before.charge, before.discharge);
         // Only an input sees a removal; a current also ends because a switch opened.
         let charger = self.measurement.inputs.charger == Some(true);
         let load = self.measurement.inputs.load == Some(true);

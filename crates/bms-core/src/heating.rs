@@ -19,6 +19,8 @@ pub struct Conditions {
     pub allowed: bool,
     /// Its source can feed it: charger present if required, cells above UVPR if fed by the battery (D28).
     pub fed: bool,
+    /// A step that lacks a reading, or follows a change, switches nothing on.
+    pub may_begin: bool,
     /// The coldest battery sensor.
     pub coldest: Temperature,
 }
@@ -39,7 +41,7 @@ pub trait HeaterControl: Clone + Debug {
     const FITTED: bool = true;
     /// Off, nothing known.
     const NEW: Self;
-    /// Decides for this step.
+    /// Decides for this step; `elapsed` is how long the heater can have been on since the last one, in ms.
     fn step(&mut self, elapsed: u32, now: &Conditions) -> bool;
     /// It ran half an hour without warming the battery.
     fn ineffective(&self) -> bool;
@@ -84,7 +86,7 @@ impl HeaterControl for Heating {
             }
             self.ineffective = self.without_rise >= TRIAL;
         }
-        self.on = wanted && !self.ineffective;
+        self.on = wanted && !self.ineffective && (self.on || now.may_begin);
         self.on
     }
     fn ineffective(&self) -> bool {

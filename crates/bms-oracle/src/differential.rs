@@ -211,6 +211,7 @@ impl Pair {
 
     fn step(&mut self, input: &Input<'_>) -> Result<(), String> {
         let now = Instant::from_millis(self.world.now);
+        self.oracle.balancing = !self.bms.command().balance.is_idle();
         let command = self.bms.step(now, *input);
         let mut expected = self.oracle.step(now, input);
         let trips = self.bms.snapshot().retries.counts().map(u32::from);

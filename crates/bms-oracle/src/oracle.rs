@@ -40,6 +40,17 @@ pub struct Verdict {
     pub events: Vec<EventKind>,
 }
 
+/// D28: whether heating does any good.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heating {
+    /// Time on since the battery was last found half a degree warmer.
+    pub time: Time,
+    /// How warm the coldest sensor was then.
+    pub reference: i64,
+    /// Half an hour in vain.
+    pub ineffective: bool,
+}
+
 /// Everything known.
 #[derive(Clone, Debug)]
 pub struct Oracle {
@@ -89,7 +100,6 @@ pub struct Oracle {
     pub discharge: bool,
     /// Everything was opened by a new start.
     pub(crate) opened: bool,
-    pub(crate) bypassing: (bool, bool),
     pub(crate) heater: bool,
     pub(crate) alarms_before: AlarmSet,
     /// The last step found its time out of order.
@@ -103,6 +113,8 @@ pub struct Oracle {
     pub(crate) restored: AlarmSet,
     pub(crate) before_step: AlarmSet,
     pub(crate) lost_at: Option<Time>,
+    /// A transfer was ordered in the last step. Which one is not judged here, but warnings of cells look at quiet scans only (D04).
+    pub balancing: bool,
     pub(crate) silent_at: Option<Time>,
     pub(crate) all_sensors_good: bool,
     pub(crate) commanded: bool,
@@ -111,8 +123,8 @@ pub struct Oracle {
     pub first_scans: u32,
     /// X15: the first scans fitted.
     pub chemistry_settled: bool,
-    /// D28: when the heater came on, and how warm the coldest sensor was when the present half hour began.
-    pub heating_since: Option<(Time, i64)>,
+    /// D28: what the heater was good for.
+    pub heating: Heating,
     /// How writing the last command went.
     pub output_failed: Option<bool>,
 }
@@ -148,7 +160,6 @@ impl Oracle {
             charge: false,
             discharge: false,
             opened: false,
-            bypassing: (false, false),
             heater: false,
             alarms_before: AlarmSet::EMPTY,
             time_back: false,
@@ -159,13 +170,14 @@ impl Oracle {
             restored: AlarmSet::EMPTY,
             before_step: AlarmSet::EMPTY,
             lost_at: None,
+            balancing: false,
             silent_at: None,
             all_sensors_good: true,
             commanded: false,
             started_anew: false,
             first_scans: 0,
             chemistry_settled: false,
-            heating_since: None,
+            heating: Heating::default(),
             output_failed: None,
         }
     }
@@ -189,10 +201,6 @@ impl Oracle {
             (what.charge, what.discharge) = (true, true);
         }
         what
-    }
-    /// Whether a request or a change came since the last step.
-    pub fn just_asked(&self) -> bool {
-        self.asked
     }
     /// The active alarms.
     pub fn alarms(&self) -> AlarmSet {
@@ -250,8 +258,6 @@ impl Oracle {
                 {
                     if self.active(alarm) {
                         self.watches[alarm as usize].clear();
-                        // A local clear is its own message.
-                        self.alarms_before = self.alarms_before.without(alarm);
                     }
                 }
             }
@@ -260,6 +266,9 @@ impl Oracle {
                 for trips in self.trips.iter_mut().filter(|_| limit > 0) {
                     // One more closing.
                     *trips = (*trips).min(limit.saturating_sub(1));
+                }
+                if self.heating.ineffective {
+                    self.heating = Heating::default();
                 }
             }
             _ => {}
@@ -273,7 +282,6 @@ impl Oracle {
         self.announced.push(EventKind::ParameterChanged { parameter });
         if config.cell_count() != count {
             self.watches[Alarm::WrongChemistry as usize].clear();
-            self.alarms_before = self.alarms_before.without(Alarm::WrongChemistry);
             self.start_anew();
         }
     }
@@ -286,7 +294,6 @@ impl Oracle {
         if (config.cell_count(), config.chemistry()) != before {
             // X15: a corrected configuration.
             self.watches[Alarm::WrongChemistry as usize].clear();
-            self.alarms_before = self.alarms_before.without(Alarm::WrongChemistry);
             self.start_anew();
         }
     }
@@ -299,7 +306,8 @@ impl Oracle {
     fn start_anew(&mut self) {
         self.state = State::Starting;
         self.opened = true;
-        self.stamps = Stamps::default();
+        // D32: only what was measured since counts.
+        self.stamps = Stamps::from(self.now);
         for watch in &mut self.watches {
             watch.first = None;
         }
@@ -374,7 +382,7 @@ impl Oracle {
         self.live(&mut events);
         let alarms = self.alarms();
         let (charge, discharge) = self.decide(&step);
-        let heater = self.heat(&step);
+        let heater = self.heat(&step, elapsed.max(0) as Time);
         for alarm in Alarm::ALL {
             match (self.alarms_before.contains(alarm), alarms.contains(alarm)) {
                 (false, true) => events.push(EventKind::Raised { alarm, index: None, value: 0 }),
@@ -483,9 +491,8 @@ impl Oracle {
                 }
                 State::Starting => {
                     self.start_anew();
-                    // Ends with the shutdown, untold.
+                    // Ends with the shutdown.
                     self.watches[Alarm::AutoShutdown as usize].clear();
-                    self.alarms_before = self.alarms_before.without(Alarm::AutoShutdown);
                 }
                 State::Running => events.push(EventKind::Started),
                 _ => {}
@@ -495,28 +502,30 @@ impl Oracle {
         self.shutdown_asked = false;
     }
 
-    /// H01, D28: the heater.
-    fn heat(&mut self, step: &Step) -> bool {
+    /// H01, D28: the heater. Its half hour goes on over interruptions, as long as the battery is too cold.
+    fn heat(&mut self, step: &Step, elapsed: Time) -> bool {
         let was = self.heater && !self.opened;
-        let on = outputs::heater(self, step, was);
-        if on && !was {
-            self.heating_since = Some((self.now, outputs::coldest(self).unwrap_or(0)));
-        } else if !on {
-            self.heating_since = None;
+        if self.state != State::Running || !self.active(Alarm::ChargeUndertemperature) {
+            self.heating = Heating::default();
+            return false;
         }
-        if let (Some((since, cold)), Some(now)) = (self.heating_since, outputs::coldest(self)) {
-            if now - cold >= 5 {
-                self.heating_since = Some((self.now, now));
-            } else if self.now - since >= 1_800_000 {
-                self.watches[Alarm::HeaterIneffective as usize].raise(self.now);
-                return false;
-            }
+        if was {
+            // The output expires with the stale time.
+            self.heating.time += elapsed.min(self.stale());
         }
-        on
+        if self.heating.ineffective || !outputs::heater_wanted(self) {
+            return false;
+        }
+        let coldest = outputs::coldest(self).unwrap_or(0);
+        if coldest - self.heating.reference >= 5 || (!was && self.heating.time == 0) {
+            self.heating = Heating { reference: coldest, ..Heating::default() };
+        }
+        self.heating.ineffective = self.heating.time >= 1_800_000;
+        !self.heating.ineffective && (was || (!self.asked && outputs::all_usable(self, step)))
     }
 
     /// P17 and law 1: what may be closed.
-    fn decide(&mut self, step: &Step) -> (bool, bool) {
+    fn decide(&self, step: &Step) -> (bool, bool) {
         let running = self.state == State::Running;
         let may_close = running && !self.asked && outputs::all_usable(self, step);
         let one = |was: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool| {
@@ -526,7 +535,7 @@ impl Oracle {
                 .any(|alarm| self.watches[*alarm as usize].pending() && inhibited(self.inhibits(*alarm)));
             running && wanted && !active && (was || (may_close && !pending))
         };
-        // X12: beginning it is a closing like others, going on with it is not.
+        // X12: beginning it is a closing like others; a switch that is closed and may be, stays.
         let bypass = |going_on: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
             let others = Alarm::ALL.iter().any(|alarm| {
                 self.active(*alarm) && inhibited(self.inhibits(*alarm)) && !outputs::of_one_direction(*alarm, charge)
@@ -541,10 +550,9 @@ impl Oracle {
         let charge = one(was_charge, self.switches.charge, |what| what.charge);
         let discharge = one(was_discharge, self.switches.discharge, |what| what.discharge);
         let around = (
-            bypass(self.bypassing.0 && was_charge, self.switches.charge, |what| what.charge, true),
-            bypass(self.bypassing.1 && was_discharge, self.switches.discharge, |what| what.discharge, false),
+            bypass(was_charge, self.switches.charge, |what| what.charge, true),
+            bypass(was_discharge, self.switches.discharge, |what| what.discharge, false),
         );
-        self.bypassing = (!charge && around.0, !discharge && around.1);
         (charge || around.0, discharge || around.1)
     }
 }

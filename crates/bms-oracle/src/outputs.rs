@@ -1,7 +1,7 @@
 //! What may be closed, heated, balanced and re-armed.
 
 use crate::oracle::{Oracle, scan_of};
-use crate::readings::{News, Sensor, Step};
+use crate::readings::{Known, News, Sensor, Step};
 use crate::rules::{charger_present, counting, inhibits};
 use bms_core::config::{ParameterId as P, Topology};
 use bms_core::lifecycle::State;
@@ -22,9 +22,15 @@ fn temperatures_usable(oracle: &Oracle) -> bool {
     sensors.iter().all(|index| oracle.sensors[*index].usable(oracle.now, oracle.get(P::TemperatureLostTime)).is_some())
 }
 
-/// Law 2: a step that lacks a required reading closes nothing.
+/// Law 2: a step that lacks a required reading closes nothing, nor does one that lacks what X03 and X19 compared before.
 pub fn all_usable(oracle: &Oracle, step: &Step) -> bool {
-    scan_of(step).is_some_and(|(_, scan)| scan.complete().is_some()) && complete(oracle)
+    let stale = oracle.stale();
+    let missing = |known: &Known<i64>| known.last.is_some() && known.usable(oracle.now, stale).is_none();
+    let stack_compared = oracle.get(P::StackCheck) == 1;
+    let terminal_compared = oracle.get(P::TerminalMismatchVoltage) != 0 && oracle.terminal.last.is_some();
+    let uncompared = ((stack_compared || terminal_compared) && missing(&oracle.stack))
+        || (terminal_compared && missing(&oracle.terminal));
+    scan_of(step).is_some_and(|(_, scan)| scan.complete().is_some()) && complete(oracle) && !uncompared
 }
 
 pub(crate) fn latch_set(oracle: &Oracle) -> bool {
@@ -51,7 +57,7 @@ pub fn clear_latch(oracle: &Oracle) -> bool {
 }
 
 /// H01, D28: whether the heater may be on.
-pub fn heater(oracle: &Oracle, step: &Step, was: bool) -> bool {
+pub fn heater_wanted(oracle: &Oracle) -> bool {
     let get = |parameter| oracle.get(parameter);
     let lowest = oracle.scan.as_ref().and_then(|cells| cells.iter().min().copied());
     let source = if get(P::HeaterFromBattery) == 1 {
@@ -62,7 +68,6 @@ pub fn heater(oracle: &Oracle, step: &Step, was: bool) -> bool {
     };
     let charger = get(P::HeaterNeedsCharger) == 0 || charger_present(oracle);
     let inhibited = Alarm::ALL.iter().any(|alarm| oracle.active(*alarm) && inhibits(*alarm).heater);
-    let may_begin = !oracle.just_asked() && all_usable(oracle, step);
     get(P::HeaterResistance) > 0
         && oracle.state == State::Running
         && oracle.active(Alarm::ChargeUndertemperature)
@@ -71,7 +76,6 @@ pub fn heater(oracle: &Oracle, step: &Step, was: bool) -> bool {
         && !inhibited
         && !counting(oracle).is_empty()
         && temperatures_usable(oracle)
-        && (was || may_begin)
 }
 
 /// The coldest battery sensor.

@@ -124,6 +124,10 @@ pub struct Step {
 pub struct Stamps([Option<Time>; 7]);
 
 impl Stamps {
+    /// Nothing that was taken until then is news.
+    pub fn from(now: Time) -> Self {
+        Self([Some(now); 7])
+    }
     fn take<T: Clone, U>(
         &mut self,
         index: usize,

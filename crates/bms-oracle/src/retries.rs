@@ -36,8 +36,9 @@ impl Oracle {
         for (cause, alarms) in causes.iter().enumerate() {
             let known = self.alarms_before.and(self.restored);
             let tripped = alarms.iter().any(|alarm| self.active(*alarm) && !known.contains(*alarm));
-            // The limits of another chemistry say nothing, and everything is open.
-            if tripped && !self.active(A::WrongChemistry) {
+            // The limits of another chemistry say nothing of the cells.
+            let of_cells = alarms.contains(&A::CellUndervoltage);
+            if tripped && !(of_cells && self.active(A::WrongChemistry)) {
                 self.trips[cause] += 1;
                 self.conducting[cause] = 0;
             } else if conducts[cause] {

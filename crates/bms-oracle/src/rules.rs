@@ -162,9 +162,11 @@ fn sensors_seen(
         }
         Sensor::Bad(_) => None,
     };
-    if which.iter().filter_map(|index| sensors[*index].shown()).any(&violates) {
+    // What a sensor showed before violates a limit that was changed since, too (S04).
+    let shown = |index: &usize| sensors[*index].shown().or_else(|| known(index));
+    if which.iter().filter_map(shown).any(&violates) {
         Seen::Violating(at)
-    } else if which.iter().any(|index| known(index).is_none_or(&violates)) {
+    } else if which.iter().any(|index| known(index).is_none()) {
         Seen::Bad
     } else if which.iter().filter_map(known).all(recovered) {
         Seen::Recovered(at)
@@ -224,6 +226,7 @@ pub fn rows(oracle: &Oracle, step: &Step) -> Vec<Row> {
     row(&mut rows, Alarm::StepLate, fact(oracle, oracle.late), 0, recovery);
     row(&mut rows, Alarm::TimeWentBack, fact(oracle, oracle.time_back), 0, recovery);
     row(&mut rows, Alarm::OutputFailed, fact(oracle, oracle.output_failed == Some(true)), 0, recovery);
+    row(&mut rows, Alarm::HeaterIneffective, fact(oracle, oracle.heating.ineffective), 0, Release::Level);
     row(&mut rows, Alarm::EmergencyStop, fact(oracle, oracle.emergency), 0, Release::Level);
     rows
 }
@@ -391,12 +394,14 @@ fn sensors(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
 
 /// Whether a new scan's sum agrees with the stack voltage as last measured (X03); `None` if either is not known.
 fn stack_agrees(oracle: &Oracle, step: &Step) -> Option<(Time, bool)> {
-    let (_, scan) = scan_of(step)?;
+    let (cells_at, scan) = scan_of(step)?;
     let cells = scan.complete()?;
     let stack = oracle.stack.usable(oracle.now, oracle.stale())?;
+    // N02: both were known when the later of them was measured.
+    let known_at = oracle.stack.last.map_or(cells_at, |(stack_at, _)| stack_at.max(cells_at));
     let sum: i64 = cells.iter().sum();
     let allowed_hundredfold = 100 * 3_000 * cells.len() as i64 + sum;
-    Some((oracle.now, 100 * (stack - sum).abs() <= allowed_hundredfold))
+    Some((known_at, 100 * (stack - sum).abs() <= allowed_hundredfold))
 }
 
 /// X03 to X16.
@@ -456,7 +461,8 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
                 }
             }
         };
-        row_unless(rows, limit == 0, alarm, seen, delay, Release::Level);
+        let quiet = alarm != Alarm::CellSpreadWarning || !oracle.balancing;
+        row_unless(rows, limit == 0, alarm, if quiet { seen } else { Seen::Nothing }, delay, Release::Level);
     };
     let cells = scan_of(step).map(|(at, scan)| (at, scan.good(), scan.complete().is_some()));
     let failed = step.cells == News::Failed;
@@ -502,13 +508,14 @@ fn beyond(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
 /// X09
 fn warnings(oracle: &Oracle, step: &Step, rows: &mut Vec<Row>) {
     let get = |parameter| oracle.get(parameter);
+    let quiet = |seen: Seen| if oracle.balancing { Seen::Nothing } else { seen };
     let margin = get(P::WarningVoltageMargin);
     let limit = get(P::CellUndervoltageProtection);
     let seen = cells_seen(step, |cell| cell < limit + margin, |cell| cell > limit + 2 * margin);
-    row_unless(rows, margin == 0, Alarm::CellUndervoltageWarning, seen, 0, Release::Level);
+    row_unless(rows, margin == 0, Alarm::CellUndervoltageWarning, quiet(seen), 0, Release::Level);
     let limit = get(P::CellOvervoltageProtection);
     let seen = cells_seen(step, |cell| cell > limit - margin, |cell| cell < limit - 2 * margin);
-    row_unless(rows, margin == 0, Alarm::CellOvervoltageWarning, seen, 0, Release::Level);
+    row_unless(rows, margin == 0, Alarm::CellOvervoltageWarning, quiet(seen), 0, Release::Level);
     let margin = get(P::WarningCurrentMargin);
     for (alarm, limit, sign) in [
         (Alarm::ChargeCurrentWarning, P::ChargeOvercurrentProtection, 1),

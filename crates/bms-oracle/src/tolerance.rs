@@ -12,8 +12,6 @@ impl Oracle {
     /// * X01 does not say whether the long loss ends with the last channel or after its own time of good data;
     /// * sensors that come in turns may count as lost early, never late (the core keeps one age for all);
     /// * how far sensors are apart while one of them is silent is nobody's rule;
-    /// * whether the limits of a wrong chemistry lock for good, with everything open anyway, is open too;
-    /// * warnings of cells look at quiet scans only (D04), which depends on the balancer; they inhibit nothing;
     /// * when within a commanded shutdown the trips are forgotten is open, and without a limit nobody counts.
     pub fn tolerate(&mut self, verdict: &mut Verdict, core: AlarmSet, trips: [u32; 4]) {
         let stopped = matches!(self.state, State::ShuttingDown | State::Off) || self.started_anew;
@@ -32,11 +30,6 @@ impl Oracle {
         for (alarm, either) in [
             (Alarm::ChargeLockedOut, stopped),
             (Alarm::DischargeLockedOut, stopped),
-            (Alarm::Abuse, self.active(Alarm::WrongChemistry)),
-            (Alarm::DeepDischarge, self.active(Alarm::WrongChemistry)),
-            (Alarm::CellSpreadWarning, true),
-            (Alarm::CellUndervoltageWarning, true),
-            (Alarm::CellOvervoltageWarning, true),
             (Alarm::DataLostLong, lost_lately),
             (Alarm::TemperatureSpreadWarning, silent_lately),
             (Alarm::TemperatureSpread, silent_lately),

@@ -62,8 +62,7 @@ impl Watch {
     pub fn update(&mut self, now: Time, seen: Seen, delay: Time, release: Release, off: bool) {
         if off {
             // What nothing but a person may end is not ended by switching off its cause.
-            let told = !matches!(seen, Seen::Nothing | Seen::Bad);
-            if told && release != Release::Never {
+            if release != Release::Never {
                 self.clear();
             }
             self.first = None;

@@ -115,7 +115,8 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         let missing = |channel| measured.channels.known(channel) && !measured.channels.usable(channel);
         // What had been compared and cannot be now, might forbid it (X03, X19, law 2).
         let stack_check = self.config.flag(P::StackCheck);
-        let terminal_check = self.config.get(P::TerminalMismatchVoltage) != 0;
+        let terminal_check =
+            self.config.get(P::TerminalMismatchVoltage) != 0 && measured.channels.known(Channel::Terminal);
         let unchecked = ((stack_check || terminal_check) && missing(Channel::Stack))
             || (terminal_check && missing(Channel::Terminal));
         measured.channels.fresh(Channel::Cells) && measured.usable && !unchecked && !self.flags.has(Flags::CHANGED)
@@ -187,18 +188,11 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             fed: (charger || !self.config.flag(P::HeaterNeedsCharger))
                 && (above_recovery || !self.config.flag(P::HeaterFromBattery)),
             coldest: range.coldest,
+            may_begin: self.closable(),
         };
-        let was_on = self.heating.on();
-        let on = self.heating.step(elapsed, &conditions);
-        // A step that lacks a reading, or follows a change, switches nothing on.
-        if on && (was_on || self.closable()) {
-            Expiring::On { until: now.after(ms(lost)) }
-        } else {
-            if on {
-                self.heating.forgive();
-            }
-            Expiring::Off
-        }
+        // Longer than until it expires, it was not on.
+        let on = self.heating.step(elapsed.min(lost), &conditions);
+        if on { Expiring::On { until: now.after(ms(lost)) } } else { Expiring::Off }
     }
 
     /// X10: the last-resort output, for a stuck switch of a back-to-back board that has one.

@@ -57,7 +57,9 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         add(Alarm::MosSensorFault, sensors && measured.temperatures.mos_faulty());
         add(Alarm::OpenWire, measured.scanned && measured.open_wires.confirmed());
         add(Alarm::SelfTestFailed, measured.inputs.self_test_failed);
-        add(Alarm::WrongChemistry, self.chemistry.implausible >= CHEMISTRY_SCANS);
+        // It lasts until the configuration is corrected, also over a reset (X15).
+        let known_wrong = self.protection.active().contains(Alarm::WrongChemistry);
+        add(Alarm::WrongChemistry, known_wrong || self.chemistry.implausible >= CHEMISTRY_SCANS);
         add(Alarm::PrechargeFailed, self.precharge_failed());
         add(Alarm::TerminalMismatch, both_open && self.terminal_mismatch());
         add(Alarm::LimitsCorrupt, flags.has(Flags::LIMITS_CORRUPT));
@@ -172,10 +174,10 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             self.protection.keep(edges.cleared);
             edges.cleared = AlarmSet::EMPTY;
         }
-        // The limits of another chemistry say nothing of these cells.
-        if !self.protection.active().contains(Alarm::WrongChemistry) {
-            self.retries.trips(edges.raised);
-        }
+        // The limits of another chemistry say nothing of these cells; a current is a current (D10).
+        let wrong_chemistry = self.protection.active().contains(Alarm::WrongChemistry);
+        let meaningless = if wrong_chemistry { AlarmSet::of(&[Alarm::CellUndervoltage]) } else { AlarmSet::EMPTY };
+        self.retries.trips(edges.raised.minus(meaningless));
         edges
     }
 

@@ -109,7 +109,9 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
                 }
                 self.retries.allow_once(self.retry_limit());
                 self.precharge.forgive();
-                self.heating.forgive();
+                if self.heating.ineffective() {
+                    self.heating.forgive();
+                }
             }
             Request::ClearPermanent => self.clear_permanent()?,
             Request::EmergencyStop => self.flags.insert(Flags::EMERGENCY),
@@ -136,7 +138,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         if !self.protection.active().common(STUCK).is_empty() && !at_rest {
             return Err(Refusal::CurrentFlows);
         }
-        self.protection.clear(PERMANENT.with(Alarm::CountersCorrupt));
+        self.clear_alarms(PERMANENT.with(Alarm::CountersCorrupt));
         Ok(())
     }
 
@@ -193,7 +195,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             return Err(Refusal::NotWritable(rating.id));
         }
         self.adopt(config)?;
-        self.protection.clear(AlarmSet::EMPTY.with(Alarm::StorageCorrupt));
+        self.clear_alarms(AlarmSet::EMPTY.with(Alarm::StorageCorrupt));
         self.events.push(self.last_step.unwrap_or_default(), EventKind::Reconfigured);
         Ok(())
     }
@@ -225,7 +227,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             self.strategy.forget();
         }
         if other_pack {
-            self.protection.clear(AlarmSet::EMPTY.with(Alarm::WrongChemistry));
+            self.clear_alarms(AlarmSet::EMPTY.with(Alarm::WrongChemistry));
             self.start_anew();
         }
         self.beep = Beep::Accepted;

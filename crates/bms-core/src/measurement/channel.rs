@@ -76,6 +76,10 @@ impl Channels {
             temperatures_lost: config.duration(P::TemperatureLostTime).as_millis(),
         }
     }
+    /// Measuring begins anew: what was measured before this step is no news (D32).
+    pub(crate) fn begin_now(&mut self) {
+        self.seen_at = [self.clock; Channel::COUNT];
+    }
     /// The configuration was changed.
     pub(crate) fn reconfigured(&mut self, config: &ValidConfig) {
         let Self { lost, temperatures_lost, .. } = Self::new(config);

@@ -117,8 +117,8 @@ pub(crate) enum State {
 pub(crate) fn update(state: State, timer: &mut u32, row: &Row, config: &ValidConfig, seen: &Observation) -> State {
     let Observation { value, trust } = *seen;
     let Some(trip) = row.trip(config) else {
-        // Switched off. An alarm that is still active ends with the next complete observation.
-        return if state == State::Active && !trust.complete { state } else { State::Clear };
+        // Switched off (S04): nothing watches it any more.
+        return State::Clear;
     };
     let violated = trust.fresh && row.side.violates(value, trip);
     let mut state = state;

@@ -77,7 +77,11 @@ impl<const N: usize> Circumstances<'_, N> {
                 _ if measured.stack_lost() => {
                     with(Observation::now(i32::MAX), Trust { complete: false, bad: true, ..Trust::NOW })
                 }
-                Some(excess) if channels.fresh(Channel::Cells) => Observation::now(excess),
+                Some(excess) if channels.fresh(Channel::Cells) => {
+                    // Known since the later of both was measured (N02).
+                    let age = channels.seen(Channel::Cells).min(channels.seen(Channel::Stack));
+                    with(Observation::now(excess), Trust { age, ..Trust::NOW })
+                }
                 _ => Observation::UNKNOWN,
             },
             Signal::WorstWire => match self.worst_wire {

@@ -1,14 +1,16 @@
 //! What a second, independent reading of the requirements found: each of these once failed.
 
+use bms_core::bms::Request;
 use bms_core::config::ParameterId as P;
 use bms_core::config::Profile;
-use bms_core::measurement::Reading;
+use bms_core::event::EventKind;
+use bms_core::measurement::{Group, Reading};
 use bms_core::protection::Alarm;
 use bms_core::snapshot::ResetCause;
-use bms_core::time::secs;
+use bms_core::time::{Instant, ms, secs};
 use bms_core::units::{Voltage, amps, deg_c, ma, mv};
 
-use crate::harness::{Line, PROFILES, Presence, Setup};
+use crate::harness::{Act, Line, PROFILES, Pack, Presence, Setup};
 
 /// D32 X01 X20: a reset does not shorten the five seconds of good data that lost data, a late step or a failed output need.
 #[test]
@@ -156,4 +158,178 @@ fn a_lost_stack_voltage_is_noticed() {
     let mut pack = Setup::new(Profile::Manual).started();
     pack.stack = Line::Failed;
     pack.throughout(secs(30), "not in the manual", |pack| pack.closed() == (true, true));
+}
+
+/// X03 X19 law 2: while a voltage that was compared is missing, nothing closes; what is closed stays so until it is lost.
+#[test]
+fn what_cannot_be_compared_closes_nothing() {
+    let setup = Setup::new(Profile::Default).board(|board| board.terminal_voltage = true);
+    let stack: Act = |pack| pack.stack = Line::Failed;
+    let terminal: Act = |pack| pack.terminal = Line::Failed;
+    let back: Act = |pack| (pack.stack, pack.terminal) = (Line::Sum(Voltage::ZERO), Line::Sum(Voltage::ZERO));
+    for fail in [stack, terminal] {
+        let mut pack = setup.started();
+        pack.request(Request::SetCharge(false)).unwrap();
+        pack.steps(5);
+        fail(&mut pack);
+        pack.request(Request::SetCharge(true)).unwrap();
+        pack.steps(8);
+        assert_eq!(pack.closed(), (false, true), "not closed blindly; {}", pack.story());
+        back(&mut pack);
+        pack.until(secs(1), "compared again", |pack| pack.closed() == (true, true));
+    }
+    // What no check compares holds nothing open: both checks off, or no terminal ever measured.
+    let unchecked = setup.set(P::StackCheck, 0).set(P::TerminalMismatchVoltage, 0);
+    let without_terminal = Setup::new(Profile::Default).set(P::StackCheck, 0);
+    for (setup, fail) in [(unchecked, stack), (unchecked, terminal), (without_terminal, stack)] {
+        let mut pack = setup.started();
+        pack.request(Request::SetCharge(false)).unwrap();
+        pack.steps(5);
+        fail(&mut pack);
+        pack.request(Request::SetCharge(true)).unwrap();
+        pack.steps(3);
+        assert_eq!(pack.closed(), (true, true), "{}", pack.story());
+    }
+}
+
+/// D32 N07: after a change of the cell count only a sample taken since then starts the pack.
+#[test]
+fn a_sample_from_before_a_new_start_does_not_count() {
+    for profile in PROFILES {
+        let mut pack = Setup::new(profile).started();
+        pack.steps(3);
+        pack.cells.truncate(15);
+        let mut old = pack.sample();
+        old.cells = Group::at(pack.now, bms_core::measurement::Cells::from_voltages(&[mv(3_300); 15]));
+        pack.set(P::CellCount, 15).unwrap();
+        pack.step_tick();
+        for _ in 0..5 {
+            pack.sleep(ms(100));
+            pack.step_with(&old);
+            assert_eq!(pack.closed(), (false, false), "{}", pack.story());
+        }
+        pack.until(secs(3), "a new sample", |pack| pack.closed() == (true, true));
+    }
+}
+
+/// X03 N02: the two seconds count from when the difference was measured, not from the step that heard of it.
+#[test]
+fn a_stack_mismatch_counts_from_its_measurement() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.advance(secs(2));
+    pack.sample_age = 150;
+    pack.steps(3);
+    pack.stack = Line::Sum(mv(5_000));
+    pack.step();
+    let first = Instant::from_millis(pack.now.as_millis() - 150);
+    pack.expect_trip_since(Alarm::StackMismatch, first, secs(2));
+}
+
+/// D10 X15: a short circuit is a trip, whatever the cells' chemistry.
+#[test]
+fn a_short_circuit_counts_on_a_wrong_chemistry() {
+    let mut pack = Setup::new(Profile::Default).pack();
+    pack.all_cells(mv(4_150));
+    pack.until(secs(5), "wrong", |pack| pack.has(Alarm::WrongChemistry));
+    pack.short = true;
+    pack.step();
+    pack.short = false;
+    assert!(pack.has(Alarm::ShortCircuit));
+    assert_eq!(pack.bms.snapshot().retries.counts(), [0, 0, 1, 0]);
+}
+
+/// X15 N02: a first scan that fits ends the suspicion of the one before it.
+#[test]
+fn one_scan_that_fits_settles_the_chemistry() {
+    let mut pack = Setup::new(Profile::Default).pack();
+    pack.cell(3, mv(4_150));
+    pack.step();
+    pack.cell(3, mv(3_300));
+    pack.step();
+    assert!(pack.saw(|kind| *kind == EventKind::Started), "{}", pack.story());
+    pack.expect_never(Alarm::WrongChemistry, secs(3));
+}
+
+/// D28 D10: clearing a lock-out leaves a heater alone that does its work.
+#[test]
+fn clearing_a_lockout_does_not_switch_the_heater() {
+    let mut pack = Setup::new(Profile::Default).set(P::HeaterResistance, 20_000_000).started();
+    pack.inputs.charger = Some(true);
+    pack.battery(-10);
+    pack.until(secs(3), "cold", |pack| pack.heating());
+    pack.request(Request::ClearLockout).unwrap();
+    pack.throughout(secs(2), "goes on", |pack| pack.heating());
+}
+
+/// D28: interruptions neither hide half an hour without a rise, nor count as heating.
+#[test]
+fn interruptions_do_not_hide_a_heater_in_vain() {
+    let mut pack = Setup::new(Profile::Default).set(P::HeaterResistance, 20_000_000).every(1_000).started();
+    pack.inputs.charger = Some(true);
+    pack.battery(-10);
+    pack.until(secs(5), "cold", |pack| pack.heating());
+    // The output expired soon after the steps stopped.
+    pack.sleep(secs(3_600));
+    pack.step();
+    pack.throughout(secs(60), "not in vain yet", |pack| !pack.has(Alarm::HeaterIneffective));
+    assert!(pack.heating());
+    for _ in 0..20 {
+        pack.cells_group = Presence::Failed;
+        pack.advance(secs(10));
+        assert!(!pack.heating(), "{}", pack.story());
+        pack.cells_group = Presence::Measured;
+        pack.advance(secs(60));
+    }
+    pack.until(secs(700), "half an hour in all", |pack| pack.has(Alarm::HeaterIneffective));
+}
+
+/// D02 T20: what was told when it came is told when it goes, also when a new start or a person ends it.
+#[test]
+fn every_alarm_that_was_raised_is_cleared_in_the_events() {
+    let cleared = |pack: &Pack, alarm| pack.saw(|kind| *kind == EventKind::Cleared { alarm });
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.advance(secs(61));
+    pack.all_cells(mv(2_590));
+    pack.until(secs(20), "shuts down", |pack| pack.has(Alarm::AutoShutdown));
+    pack.inputs.charger = Some(true);
+    pack.until(secs(20), "starts anew", |pack| !pack.has(Alarm::AutoShutdown));
+    assert!(cleared(&pack, Alarm::AutoShutdown));
+
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.cell(3, mv(4_010));
+    pack.until(secs(10), "abused", |pack| pack.has(Alarm::Abuse));
+    pack.all_cells(mv(3_300));
+    pack.request(Request::ClearPermanent).unwrap();
+    pack.step();
+    assert!(!pack.has(Alarm::Abuse) && cleared(&pack, Alarm::Abuse));
+}
+
+/// D10: the charging that cures an empty pack is that of the interval that ended with this step, whatever opens in it.
+#[test]
+fn charging_counts_until_the_switch_opens() {
+    let mut pack = Setup::new(Profile::Default).set(P::RetryLimit, 1).set(P::CellUndervoltageDelay, 0).started();
+    pack.all_cells(mv(2_690));
+    pack.steps(2);
+    assert!(pack.has(Alarm::DischargeLockedOut));
+    pack.current = amps(20);
+    pack.short = true;
+    pack.step();
+    assert!(pack.has(Alarm::ShortCircuit));
+    assert_eq!(pack.bms.snapshot().retries.counts(), [0, 0, 1, 0], "cured before it was shorted");
+}
+
+/// S04: a row that is switched off ends with the step after the change, also without a complete observation.
+#[test]
+fn a_row_that_is_switched_off_ends() {
+    let mut pack = Setup::new(Profile::Default).started();
+    pack.set(P::DischargeUndertemperature, 1).unwrap();
+    pack.battery(-250);
+    pack.until(secs(3), "too cold", |pack| pack.has(Alarm::DischargeUndertemperature));
+    pack.t2 = Reading::Invalid;
+    pack.step();
+    pack.set(P::DischargeUndertemperature, 0).unwrap();
+    pack.step();
+    assert!(pack.has(Alarm::DischargeUndertemperature), "not in its own step (N07)");
+    pack.step();
+    assert!(!pack.has(Alarm::DischargeUndertemperature));
 }

@@ -257,7 +257,9 @@ fn a_pack_at_work_never_waits_for_its_flash() {
             let _ = poll_once(saving.as_mut());
             let closed = command.charge.is_closed() || command.discharge.is_closed();
             steps_closed += u32::from(closed);
-            assert!(touched.written.get() <= Gate::CHUNK, "{} bytes at once", touched.written.get());
+            // With everything open a stall harms nobody: as many chunks as fit before the deadline, at most sixteen.
+            let most = if closed { Gate::CHUNK } else { 16 * Gate::CHUNK };
+            assert!(touched.written.get() <= most, "{} bytes at once", touched.written.get());
             assert!(touched.erased.get() <= 1 && !(closed && touched.erased.get() > 0), "erased with a switch closed");
             erased_open += touched.erased.get();
             let unsaved = keeper.unsaved();
@@ -347,7 +349,9 @@ fn a_gap_counts_by_the_clock_if_that_can_be_right() {
     spec.capacity_ah = 280.0;
     spec.soc = 0.6;
     let mut rig = Rig::new(PACK, &spec).unwrap();
-    (0..100).for_each(|_| drop(rig.step()));
+    (0..100).for_each(|_| {
+        let _ = rig.step();
+    });
     let mut snapshot = rig.bms().snapshot();
     snapshot.remaining = Some(ah(168));
     let image = |saved_at| {

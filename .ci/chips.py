@@ -106,7 +106,7 @@ def sections(listed):
 
 def stm32f427():
     program = TARGET_DIR / "release" / "stm32f427-emulated"
-    run([program, elf("stm32-pack"), "--json", RESULTS / "stm32f427.json", *flags()])
+    run([program, elf("stm32-pack"), "--json", RESULTS / f"stm32f427{'-defaults' if flags() else ''}.json", *flags()])
 
 
 def esp32c3():

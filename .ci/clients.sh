@@ -28,9 +28,13 @@ environment() {
     "$DIRECTORY/$name/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }
 
-install() {
+common() {
     mkdir -p "$DIRECTORY"
     environment common python3 "${CLIENTS[@]}"
+}
+
+install() {
+    common
     local python
     python=$(newer_python)
     if [ -n "$python" ]; then
@@ -49,6 +53,12 @@ run() {
     BMS_SIM=$PROGRAM "$DIRECTORY/$environment/bin/python" -u "$@" >"$DIRECTORY/$name.json" 2>"$DIRECTORY/$name.log" &
     started+=("$name:$!")
 }
+
+# For .ci/firmware.py: only the clients, for boards that are no simulators.
+if [ "${1:-}" = common ]; then
+    common
+    exit
+fi
 
 cargo build --quiet --locked --package bms-host --bin bms-sim
 cargo build --quiet --locked --package bms-bluetooth --example bridge

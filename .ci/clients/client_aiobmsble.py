@@ -19,12 +19,17 @@ check = Checker("aiobmsble 0.31.0")
 
 
 async def read(board, mtu):
-    bms = BMS(install(board, mtu))
-    try:
-        sample = await bms.async_update()
-        return sample, await bms.device_info()
-    finally:
-        await bms.disconnect()
+    # It gives up after its five seconds; a machine that pauses for longer is asked again.
+    for last in (False, False, False, False, True):
+        bms = BMS(install(board, mtu))
+        try:
+            sample = await bms.async_update()
+            return sample, await bms.device_info()
+        except TimeoutError:
+            if last:
+                raise
+        finally:
+            await bms.disconnect()
 
 
 def compare(word, layout, fixed, sample):

@@ -15,7 +15,7 @@ check = Checker("jkctl 0.2.0")
 
 def runtime(fixed, address=1):
     with Board("modbus", fixed, pty=True, address=address) as board:
-        bus = Bus(board.path, turnaround=0.004)
+        bus = Bus(board.path, turnaround=0.004, timeout=5)
         try:
             device = Device(bus, address)
             return device.snapshot("02"), device.snapshot("03")
@@ -70,7 +70,7 @@ def compare():
 
 
 def jkctl(board, *words):
-    done = subprocess.run([PROGRAM, *words, "--port", board.path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([PROGRAM, *words, "--port", board.path, "--timeout", "5"], capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
 
 

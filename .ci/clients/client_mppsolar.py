@@ -25,8 +25,13 @@ def serial(fixed):
     with Board("uart", fixed, pty=True) as board:
         protocol = get_protocol("JKSERIAL")
         command = protocol.get_full_command("getBalancerData")
-        port = JKSerialIO(device_path=board.path, serial_baud=115200)
-        return protocol.decode(port.send_and_receive(full_command=command), "getBalancerData")
+        # It gives up after 100 ms; a machine that pauses for longer is asked again.
+        for _ in range(20):
+            port = JKSerialIO(device_path=board.path, serial_baud=115200)
+            answer = port.send_and_receive(full_command=command)
+            if isinstance(answer, (bytes, bytearray)) and answer[-5:-2] == b"\x68\0\0":
+                break
+        return protocol.decode(answer, "getBalancerData")
 
 
 def check_serial():

@@ -5,7 +5,7 @@
 use bms_core::Bms;
 use bms_core::balancing::ManualRule;
 use bms_core::config::{Chemistry, Config, ParameterId as P, ValidConfig};
-use bms_core::estimation::{CellModel, Learned, ModelEstimator};
+use bms_core::estimation::{CellModel, FLAT, KNOTS, Learned, ModelEstimator, SLOPED};
 use bms_core::measurement::{Cells, Group, Input, Reading, Sample, Temperatures};
 use bms_core::snapshot::{ResetCause, Snapshot, Stored};
 use bms_core::time::Instant;
@@ -20,8 +20,42 @@ fn config(chemistry: Chemistry) -> ValidConfig {
         .with_discharge_limit(amps(200), bms_core::time::secs(600))
         .with_capacity(ah(100))
         .with(P::SamplePeriod, 1_000)
+        .with(P::CapacityLearning, 2)
         .validate()
         .unwrap()
+}
+
+/// Half the distance between the branches of the open-circuit voltage, V.
+fn half_width(chemistry: Chemistry) -> f64 {
+    if chemistry == Chemistry::LiFePo4 { 0.006 } else { 0.0 }
+}
+
+/// The model of the plant's very cell, as a laboratory would fit it.
+fn own_model(chemistry: Chemistry) -> CellModel {
+    let kind = CellKind::of(chemistry);
+    let curve = Curve::new(kind.open_circuit, 1_024);
+    let volts = |volts: f64| (volts * 1e4).round() as u16;
+    let log = |ohms: f64| (2_048.0 * (ohms * 1e6).log2()).round() as u16;
+    let temperatures: &'static [i16] = &[-200, 0, 250, 450];
+    let row = |tenths: i16| {
+        let cold = (kind.activation_kelvin * (1.0 / (f64::from(tenths) / 10.0 + 273.15) - 1.0 / 298.15)).exp();
+        let [(fast, _), (slow, _)] = kind.polarisation;
+        [[log(kind.ohmic * cold), log(fast * cold), log(16e-6), log(slow * cold)]; KNOTS]
+    };
+    let [(_, fast), (_, slow)] = kind.polarisation;
+    let half = volts(half_width(chemistry));
+    CellModel {
+        open_circuit: (0..129).map(|index| volts(curve.at(f64::from(index) / 128.0))).collect::<Vec<_>>().leak(),
+        hysteresis: if half > 0 { vec![half; 2].leak() } else { &[] },
+        hysteresis_rate: if half > 0 { 20 } else { 0 },
+        entropic: &[],
+        temperatures,
+        resistances: temperatures.iter().map(|tenths| row(*tenths)).collect::<Vec<_>>().leak(),
+        lag_seconds: [fast as u16, 100, slow as u16],
+        capacity: Some(ah(100)),
+        tuning: if chemistry == Chemistry::LiFePo4 { &FLAT } else { &SLOPED },
+        ..CellModel::typical(chemistry)
+    }
 }
 
 /// A cell of the plant's kind, exact, in one thread: charge, two polarisations, hysteresis.
@@ -74,6 +108,12 @@ impl Bench {
             shown: None,
         }
     }
+    /// With the model of the very cell instead of a typical one.
+    fn knowing_the_cell(mut self) -> Self {
+        let estimator = ModelEstimator::new(&self.config, own_model(self.config.chemistry()));
+        self.bms = Bms::with_parts(self.config, estimator, ManualRule::new());
+        self
+    }
     /// What the BMS believes before it has seen anything.
     fn believing(mut self, soc: f64, sigma: f64) -> Self {
         let snapshot = Snapshot {
@@ -114,7 +154,7 @@ impl Bench {
         if current != 0.0 {
             self.branch += (current.signum() - self.branch) * (moved.abs() * 20.0).min(1.0);
         }
-        let half = if self.config.chemistry() == Chemistry::LiFePo4 { 0.006 } else { 0.0 };
+        let half = half_width(self.config.chemistry());
         let voltage = self.curve.at(self.soc)
             + self.branch * half
             + self.polarisation.iter().sum::<f64>()
@@ -206,8 +246,9 @@ fn a_good_start_stays_good() {
             bench.flow(0.0, 300);
             bench.drive(-30.0, 9_000);
             assert!(bench.error().abs() < 0.12, "{chemistry:?} {volts} {offset}: {:+.3}", bench.error());
-            // Measured cells with their own model are covered for 97 % of the time and more; a typical table does not reach that.
-            assert!(bench.coverage() > 0.6, "{chemistry:?}: {:.3} covered", bench.coverage());
+            eprintln!("{chemistry:?}: {:.3} covered", bench.coverage());
+            // 94.8 % for Li-ion, see docs/state-of-charge.md.
+            assert!(bench.coverage() >= 0.94, "{chemistry:?}: {:.3} covered", bench.coverage());
         }
     }
 }
@@ -221,8 +262,7 @@ fn cold_and_aged_cells_stay_within_bounds() {
             (bench.celsius, bench.ageing, bench.capacity) = (celsius, ageing, capacity);
             bench.drive(-25.0, 7_200);
             assert!(bench.error().abs() < 0.12, "{chemistry:?} {celsius} °C: {:+.3}", bench.error());
-            // Below what a model of the very cell reaches, see docs/state-of-charge.md.
-            assert!(bench.coverage() > 0.4, "{chemistry:?} {celsius} °C {ageing}: {:.3} covered", bench.coverage());
+            assert!(bench.coverage() >= 0.95, "{chemistry:?} {celsius} °C {ageing}: {:.3} covered", bench.coverage());
         }
     }
 }
@@ -311,6 +351,40 @@ fn days_of_partial_cycles_do_not_drift() {
             "{chemistry:?}: {:+.3}; counting alone {counted:+.3}",
             bench.error()
         );
+    }
+}
+
+/// L02: the capacity is learned from partial cycles alone, without one full charge, while the cell ages: from the nominal
+/// capacity of an aged cell, following it down, and never worse than nominal for a cell that is as it was.
+#[test]
+fn capacity_is_learned_from_partial_cycles() {
+    for chemistry in [Chemistry::LiIon, Chemistry::LiFePo4] {
+        for (begin, end) in [(100.0, 100.0), (88.0, 88.0), (98.0, 93.8)] {
+            for (volts, offset) in [(0.003, 0.1), (-0.003, -0.1)] {
+                let mut bench = Bench::new(chemistry, 0.85).knowing_the_cell().believing(0.85, 0.05);
+                (bench.voltage_error, bench.offset) = (volts, offset);
+                let cycles = 60;
+                let mut worst = 0.0_f64;
+                for cycle in 0..cycles {
+                    bench.capacity = begin + (end - begin) * f64::from(cycle) / f64::from(cycles);
+                    // Between 85 % and somewhere above 20 %.
+                    let deep = 0.35 + 0.30 * (bench.noise() + 0.5);
+                    let seconds = (deep * bench.capacity / 30.0 * 3_600.0) as u32;
+                    bench.flow(-30.0, seconds);
+                    bench.flow(0.0, 2_400);
+                    bench.flow(30.0, seconds);
+                    bench.flow(0.0, 2_400);
+                    let learned = bench.bms.status().capacity.as_milliamp_hours() as f64 / 1e3;
+                    if cycle >= 30 {
+                        worst = worst.max((learned / bench.capacity - 1.0).abs());
+                    }
+                }
+                eprintln!("{chemistry:?} {begin} to {end} Ah, {volts} V: {worst:.3}");
+                // On the plateau of LiFePO4 half of the error is still there after sixty cycles.
+                let nominal = if chemistry == Chemistry::LiFePo4 { 100.0 / end - 1.0 } else { 0.0 };
+                assert!(worst < 0.03 + nominal / 2.0, "{chemistry:?} {begin} to {end} Ah, {volts} V: {worst:.3}");
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use bms_core::config::ParameterId as P;
 use bms_core::time::{Duration, Instant};
 use embedded_can::Frame;
+use embedded_can::nb::Can;
 
 use crate::alarms::Column;
 use crate::board::Board;
@@ -155,6 +156,18 @@ impl InverterCan {
     pub fn receive<F: Frame>(&mut self, now: Instant, frame: &F) {
         if matches!(number(frame.id()), 0x305..=0x307) {
             self.heard = Some(now);
+        }
+    }
+    /// For a bus that is polled: reads what came, and sends what is due. A frame that finds no room is dropped, as is one
+    /// that it displaces: the next second brings newer ones.
+    pub fn exchange<C: Can>(&mut self, now: Instant, bus: &mut C, board: &impl Board) {
+        while let Ok(frame) = bus.receive() {
+            self.receive(now, &frame);
+        }
+        while let Some(frame) = self.poll(now, board) {
+            if bus.transmit(&frame).is_err() {
+                break;
+            }
         }
     }
     /// Whether the inverter has said nothing for ten seconds, or never anything. For the display; nothing depends on it.

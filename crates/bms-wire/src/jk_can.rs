@@ -4,6 +4,7 @@ use bms_core::access::{Change, Session};
 use bms_core::bms::Request;
 use bms_core::time::{Duration, Instant};
 use embedded_can::Frame;
+use embedded_can::nb::Can;
 
 use crate::alarms::Column;
 use crate::board::Board;
@@ -113,6 +114,18 @@ impl JkCan {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.schedule.deadline_of(MESSAGES.len())
+    }
+    /// For a bus that is polled: reads what came, and sends what is due. A frame that finds no room is dropped, as is one
+    /// that it displaces: newer ones follow.
+    pub fn exchange<C: Can>(&mut self, now: Instant, bus: &mut C, board: &mut impl Board) {
+        while let Ok(frame) = bus.receive() {
+            self.receive(now, &frame, board);
+        }
+        while let Some(frame) = self.poll(now, board) {
+            if bus.transmit(&frame).is_err() {
+                break;
+            }
+        }
     }
     /// A frame came; only the control message means something.
     pub fn receive<F: Frame>(&mut self, now: Instant, frame: &F, board: &mut impl Board) {

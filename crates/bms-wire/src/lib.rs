@@ -29,5 +29,6 @@ pub mod logbook;
 pub mod modbus;
 pub mod native;
 pub mod secure;
+pub mod station;
 pub mod telemetry;
 pub mod uart;

@@ -273,6 +273,8 @@ impl<'a> View4e57<'a> {
 
 /// Between two uploads.
 pub const UPLOAD_PERIOD: Duration = Duration::from_millis(450);
+/// After a request there are no uploads for so long: who asks needs none, and an answer must not meet one.
+pub const UPLOAD_PAUSE: Duration = Duration::from_millis(5_000);
 
 /// The board's side of the serial line.
 #[derive(Clone, Debug)]
@@ -309,8 +311,7 @@ impl Uart {
         }
         let frame = self.requests.push(now, byte)?;
         let request = View4e57::new(frame.as_bytes())?;
-        // Who asks needs no upload, and not into the answer.
-        self.upload = self.upload.map(|_| now.after(UPLOAD_PERIOD));
+        self.upload = self.upload.map(|_| now.after(UPLOAD_PAUSE));
         self.length = 0;
         self.answer(now, request, board);
         self.answer.get(..self.length).filter(|answer| !answer.is_empty())
@@ -324,6 +325,11 @@ impl Uart {
         let end = self.put_all(HEADER, &board.view());
         self.finish(end, command::READ_ALL, 2, 0);
         self.answer.get(..self.length)
+    }
+    /// The last frame that [`Uart::receive`] or [`Uart::poll`] gave.
+    #[must_use]
+    pub fn frame(&self) -> &[u8] {
+        self.answer.get(..self.length).unwrap_or(&[])
     }
     /// When [`Uart::poll`] has something.
     #[must_use]

@@ -26,9 +26,9 @@ SHORT = {
 BLANK = [
     ("P06", "charge over-current: a delay of at least 1 s is half a minute here; the board's logic is the other chips'"),
     ("P08", "discharge over-current: the same"),
-    ("P11", "short circuit by interrupt: not tried in this emulator"),
+    ("P11", "short circuit by interrupt: neither a moved pin nor a set status bit raises a GPIO interrupt in this emulator"),
     ("P16", "auto-shutdown: a minute awake comes first"),
-    ("X20", "watchdog: not tried in this emulator"),
+    ("X20", "stalled main loop: nothing here can stall the core, and a reset was not tried"),
 ]
 
 

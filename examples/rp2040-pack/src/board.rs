@@ -1,7 +1,9 @@
 //! The board: which pin is what, and what the analog parts in front of the ADC do.
 //!
 //! ```text
-//! GP0  UART, 115200 baud      GP10 … GP13  select lines of a 16-channel multiplexer (74HC4067), its output at GP26
+//! GP0  status as text, 115200 baud
+//! GP20, GP21  the protocol 4E57, 115200 baud, to and from the chip      GP14  key: high while pressed
+//!                             GP10 … GP13  select lines of a 16-channel multiplexer (74HC4067), its output at GP26
 //! GP2  charge gate            position 0 ground, 1 a 2.048 V reference, 2 … 9 the taps of cell 1 … 8,
 //! GP3  discharge gate                  10, 11 battery thermistors, 12 that of the switches, 13 the stack
 //! GP4  comparator             GP27 shunt amplifier, 1.65 V at rest, rising when charging
@@ -13,6 +15,7 @@
 
 use core::cell::RefCell;
 
+use bms_core::access::Access;
 use bms_core::config::BoardDefinition;
 use bms_core::port::compose::Senses;
 use bms_core::port::{ErrorKind, Heater, Indicator, Power, Sampler, Switches};
@@ -23,18 +26,20 @@ use bms_hal::{
     Unchecked,
 };
 use bms_rp2040::{EmbassyClock, FULL_SCALE, Rp2040Adc, comparator};
+use bms_wire::board::Identity;
+use bms_wire::station::Serial;
 use cortex_m::peripheral::scb::SystemHandler;
 use cortex_m::peripheral::syst::SystClkSource;
 use embassy_rp::Peri;
 use embassy_rp::adc::{Adc, Channel, Config};
 use embassy_rp::gpio::{AnyPin, Input, Level, Output, Pull};
 use embassy_rp::peripherals::*;
-use embassy_rp::uart::{self, UartTx};
+use embassy_rp::uart::{self, UartRx, UartTx};
 use embassy_time::Delay;
+use embedded_hal_nb::serial::{Read, Write};
 
 pub const CELLS: usize = 8;
-/// The comparator only interrupts; no hardware holds the gates open while interrupts are off.
-pub const DEFINITION: BoardDefinition = BoardDefinition { hardware_short_circuit: false, ..BoardDefinition::MANUAL };
+pub const DEFINITION: BoardDefinition = BoardDefinition::MANUAL;
 pub const CLOCK: EmbassyClock = EmbassyClock;
 /// 115200 baud send 11 bytes a millisecond; the buffer holds 32.
 pub const UART_BYTES_PER_TICK: usize = 11;
@@ -125,6 +130,35 @@ pub fn uart(uart: Peri<'static, UART0>, tx: Peri<'static, PIN_0>) -> UartTx<'sta
     UartTx::new_blocking(uart, tx, uart::Config::default())
 }
 
+/// What the board calls itself; tools look at the model's beginning and at the software version.
+pub const IDENTITY: Identity = Identity { hardware: "RP2040", most_cells: CELLS as u8, ..Identity::WIDEST };
+
+/// The factory's passwords, salted anew at each start. They open nothing without the key; a product stores the record.
+pub fn access() -> Access {
+    let mut salt = [0; 16];
+    embassy_rp::clocks::RoscRng.fill_bytes(&mut salt);
+    Access::factory(salt)
+}
+
+/// Somebody is there: the one way to let tools change anything.
+pub fn key(pin: Peri<'static, PIN_14>) -> Input<'static> {
+    Input::new(pin, Pull::Down)
+}
+
+/// The UART of owners' tools. Its 32 bytes of buffer are nearly three milliseconds; the tick empties it each one.
+pub struct Link(UartTx<'static, uart::Blocking>, UartRx<'static, uart::Blocking>);
+pub fn link(uart: Peri<'static, UART1>, tx: Peri<'static, PIN_20>, rx: Peri<'static, PIN_21>) -> Link {
+    let (tx, rx) = uart::Uart::new_blocking(uart, tx, rx, uart::Config::default()).split();
+    Link(tx, rx)
+}
+impl Link {
+    pub fn exchange(&mut self, serial: &mut Serial, board: &mut impl bms_wire::board::Board) {
+        let Self(tx, rx) = self;
+        // A byte that came broken is left out; the frame's sum then fails.
+        serial.exchange(bms_core::port::Clock::now(&CLOCK), board, || rx.read().ok(), |byte| tx.write(byte).is_ok());
+    }
+}
+
 /// A millisecond's interrupt: ends the heater in time and wakes the loop.
 pub fn start_tick() {
     let Some(cortex_m::Peripherals { SYST: mut timer, SCB: mut system, .. }) = cortex_m::Peripherals::take() else {
@@ -158,13 +192,8 @@ fn low(pin: Peri<'static, impl embassy_rp::gpio::Pin>) -> Pin {
 fn must<T>(made: Result<T, ErrorKind>) -> T {
     match made {
         Ok(port) => port,
-        Err(_) => stay_open(),
-    }
-}
-
-/// Until the watchdog ends it.
-pub fn stay_open() -> ! {
-    loop {
-        open_everything();
+        Err(_) => loop {
+            open_everything();
+        },
     }
 }

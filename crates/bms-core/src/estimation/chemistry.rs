@@ -5,11 +5,15 @@
 
 use super::model::Tuning;
 
+/// What a state of charge by a table of another cell is wrong by, however long the voltage is looked at.
+const SYSTEMATIC: u32 = 75_000;
+
 /// For chemistries whose open-circuit voltage slopes everywhere: NMC, NCA, LTO.
 pub const SLOPED: Tuning = Tuning {
     voltage_error: 6_500,
     polarisation_error: 21,
     table_error: 23_800,
+    systematic_error: 0,
     cold_growth: 600,
     error_seconds: 2_310,
     error_throughput: 25_000,
@@ -30,25 +34,26 @@ pub const SLOPED: Tuning = Tuning {
 
 /// For chemistries with a plateau: LiFePO4.
 pub const FLAT: Tuning = Tuning {
-    voltage_error: 697,
-    polarisation_error: 231,
-    table_error: 28_060,
-    cold_growth: 46,
-    error_seconds: 10_590,
-    error_throughput: 286_900,
-    noise: 57_810,
-    resistance_error: 290,
-    capacity_error: 50,
-    offset_error: 1_471,
-    standby_current: 3_516,
-    drift: 1_564,
-    outlier: 380,
-    bank_drift: 42_260,
-    bank_above: 74_850,
-    hysteresis_unknown: 366,
+    voltage_error: 944,
+    polarisation_error: 109,
+    table_error: 7_800,
+    systematic_error: 0,
+    cold_growth: 19,
+    error_seconds: 15_080,
+    error_throughput: 92_650,
+    noise: 163_900,
+    resistance_error: 1_724,
+    capacity_error: 30,
+    offset_error: 1_785,
+    standby_current: 3_305,
+    drift: 2_588,
+    outlier: 716,
+    bank_drift: 20_300,
+    bank_above: 84_800,
+    hysteresis_unknown: 569,
     history_unknown: 1_324,
-    full_error: 12_090,
-    tail_seconds: 981,
+    full_error: 47_675,
+    tail_seconds: 600,
 };
 
 /// For a sloped table that is not of the very cell: its error is large and the same over much of the curve.
@@ -56,6 +61,7 @@ pub const TYPICAL_SLOPED: Tuning = Tuning {
     voltage_error: 60_000,
     polarisation_error: 300,
     table_error: 50_000,
+    systematic_error: SYSTEMATIC,
     cold_growth: 200,
     error_seconds: 36_000,
     error_throughput: 400_000,
@@ -70,11 +76,21 @@ pub const TYPICAL_FLAT: Tuning = Tuning {
     voltage_error: 20_000,
     polarisation_error: 500,
     table_error: 50_000,
+    systematic_error: SYSTEMATIC,
     cold_growth: 100,
     error_seconds: 36_000,
     error_throughput: 600_000,
     resistance_error: 500,
     capacity_error: 100,
     drift: 10_000,
-    ..FLAT
+    noise: 57_800,
+    offset_error: 1_471,
+    standby_current: 3_516,
+    outlier: 380,
+    bank_drift: 42_260,
+    bank_above: 74_850,
+    hysteresis_unknown: 366,
+    history_unknown: 1_324,
+    full_error: 12_090,
+    tail_seconds: 981,
 };

@@ -4,12 +4,14 @@ use super::ocv::first_guess;
 use super::{Anchor, Estimator, Evidence, c_rate, lost_while_off};
 use crate::config::{ParameterId as P, ValidConfig};
 use crate::snapshot::Snapshot;
-use crate::units::{Charge, Voltage, mv};
+use crate::units::{Charge, Temperature, Voltage, mv};
 
 /// How long the tail must last for the full anchor, in ms of counted time.
 const TAIL_TIME: u32 = 30_000;
 /// Above this current, in thousandths of the capacity per hour, an alarm is no anchor.
 const ANCHOR_RATE: i32 = 500;
+/// Up to this current, and above freezing, the end of a discharge still tells the capacity that can be used.
+const TEACHING_RATE: i32 = 1_000;
 /// How far below the charge voltage a pack at the end of its charge may stand.
 const CHARGER_TOLERANCE: Voltage = mv(5);
 /// From this value of `capacity_learning` on a full cycle teaches.
@@ -167,18 +169,23 @@ impl Estimator for CoulombCounter {
         let cells = evidence.cells?;
         let config = evidence.config;
         // A sag under a heavy load, or one cell that a pulse lifts, is no anchor. (A 64-bit division: only when asked.)
-        let gentle = || interval.current.magnitude() <= c_rate(config, ANCHOR_RATE);
-        if evidence.undervoltage && milliamps < 0 && gentle() {
-            self.set_remaining(Charge::ZERO);
-            if let Round::Full(then) = self.round {
+        let within = |rate: i32| interval.current.magnitude() <= c_rate(config, rate);
+        if evidence.undervoltage && milliamps < 0 && within(TEACHING_RATE) {
+            let freezing = evidence.temperature.is_some_and(|is| is < Temperature::from_tenths(0));
+            if let Round::Full(then) = self.round
+                && !freezing
+            {
                 self.round = Round::Empty(self.counted, then.minus(self.counted));
             }
-            return Some(Anchor::Empty);
+            if within(ANCHOR_RATE) {
+                self.set_remaining(Charge::ZERO);
+                return Some(Anchor::Empty);
+            }
         }
         // The published charge voltage holds every cell at the recovery value on average; chargers are a little short of it.
         let recovery = config.voltage(P::CellOvervoltageRecovery);
         let reaches = |voltage: Option<Voltage>| voltage.is_some_and(|is| is.plus(CHARGER_TOLERANCE) >= recovery);
-        if evidence.overvoltage && milliamps > 0 && gentle() && reaches(cells.average()) {
+        if evidence.overvoltage && milliamps > 0 && within(ANCHOR_RATE) && reaches(cells.average()) {
             return self.full(config);
         }
         if !self.known

@@ -46,6 +46,8 @@ pub struct ModelEstimator {
     counted: i64,
     /// Charge moved since the capacity was learned; one = 2^30.
     throughput: i64,
+    /// Charge moved since the last anchor, at most one; one = 2^30.
+    unanchored: i64,
     /// Variance of the state of charge, one = 2^40.
     spread: i64,
     temperature: Temperature,
@@ -84,6 +86,7 @@ impl ModelEstimator {
             branch_unknown: 0,
             counted: 0,
             throughput: 0,
+            unanchored: ONE,
             spread: 0,
             temperature: ROOM,
             unexplained: 0,
@@ -125,6 +128,7 @@ impl ModelEstimator {
         if seen.resting {
             self.learn_zero(&seen, evidence.disconnected);
         }
+        self.unanchored = self.unanchored.saturating_add(seen.moved.saturating_abs()).min(ONE);
         if self.tail {
             self.take_anchor(Anchor::Full, &seen);
         }

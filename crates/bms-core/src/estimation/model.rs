@@ -51,6 +51,9 @@ pub struct Tuning {
     pub polarisation_error: u16,
     /// Error of the table along the state of charge, in millionths.
     pub table_error: u32,
+    /// What does not average out however long the voltage is looked at, in millionths of the state of charge: 0 for a model
+    /// of the very cell. It widens the published confidence as charge moves away from the last anchor.
+    pub systematic_error: u32,
     /// How much the voltage error grows for 25 K below 25 °C, in hundredths of itself.
     pub cold_growth: u16,
     /// How long the slow voltage error lasts, in s.

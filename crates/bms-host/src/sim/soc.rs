@@ -25,6 +25,8 @@ use crate::cells::{self, Cell};
 const PACK_AH: f64 = 50.0;
 /// Cells of that pack; all alike.
 const CELLS: u8 = 4;
+/// What a row's means may stand for at most, ms.
+const MEAN_MS: u64 = 60_000;
 /// Longest step, ms.
 const STEP_MS: u64 = 1_000;
 
@@ -117,7 +119,7 @@ impl Bench {
         Ok(Self { bms, scale, last: 0, temperature })
     }
 
-    /// One row: its current flowed since the row before, its voltage and temperature are those of now.
+    /// One row: means since the row before. Where rows are far apart, only its last minute is known to be like it.
     pub fn row(&mut self, milliseconds: u64, row: &Row) {
         let current = Current::from_milliamps(saturating(row.current * self.scale * 1e3));
         if self.last == 0 {
@@ -125,7 +127,9 @@ impl Bench {
         }
         let end = milliseconds.max(self.last.saturating_add(1));
         while end.saturating_sub(self.last) > STEP_MS {
-            self.step(self.last.saturating_add(STEP_MS), current, None);
+            let next = self.last.saturating_add(STEP_MS);
+            let known = end.saturating_sub(next) < MEAN_MS;
+            self.step(next, current, known.then_some(row));
         }
         self.step(end, current, Some(row));
     }

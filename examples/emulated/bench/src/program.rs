@@ -9,20 +9,21 @@ use std::time::Instant;
 use serde_json::{Map, json};
 
 use crate::checks::Check;
-use crate::{About, Emulator, Report, checks, faults};
+use crate::{About, Emulator, Report, bridge, checks, faults};
 
-const USAGE: &str = "usage: PROGRAM ELF [--json FILE] [--defaults] [--only CHECK]";
+const USAGE: &str = "usage: PROGRAM ELF [--json FILE] [--defaults] [--only CHECK] | PROGRAM ELF --bridge";
 
 /// `make` is given the path of the ELF, and makes an emulator for each of as many checks as run at once: their time is
 /// their own, so that no number changes with it. Exit code 1 when a check fails, 2 when nothing could be checked.
 pub fn main<E: Emulator>(make: impl Fn(&str) -> Result<E, String> + Sync) -> ExitCode {
-    let (mut elf, mut json, mut defaults, mut only) = (None, None, false, None);
+    let (mut elf, mut json, mut defaults, mut only, mut bridged) = (None, None, false, None, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => json = arguments.next().map(PathBuf::from),
             "--only" => only = arguments.next(),
             "--defaults" => defaults = true,
+            "--bridge" => bridged = true,
             _ => elf = Some(argument),
         }
     }
@@ -37,6 +38,17 @@ pub fn main<E: Emulator>(make: impl Fn(&str) -> Result<E, String> + Sync) -> Exi
             return ExitCode::from(2);
         }
     };
+    if bridged {
+        let served = make(&elf)
+            .and_then(|mut emulator| bridge::serve(&mut emulator, std::io::stdin().lock(), std::io::stdout().lock()));
+        return match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{elf}: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
     let chosen: Vec<_> = checks::ALL.iter().chain(faults::ALL).filter(|(name, _)| wanted(name)).collect();
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

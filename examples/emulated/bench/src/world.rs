@@ -21,6 +21,8 @@ pub struct Seen {
     pub stack: f64,
     pub charger: bool,
     pub activation: bool,
+    /// The key that lets tools change something.
+    pub key: bool,
 }
 
 pub struct World {
@@ -29,6 +31,7 @@ pub struct World {
     pub cut: u32,
     pub charger: bool,
     pub activation: bool,
+    pub key: bool,
     sample: Sample<24>,
 }
 
@@ -40,7 +43,7 @@ impl World {
         // Nothing flows by itself.
         spec.board_current = 0.0;
         let plant = Plant::new(&spec).map_err(|error| format!("{error:?}"))?;
-        Ok(Self { plant, cut: 0, charger: false, activation: false, sample: Sample::new() })
+        Ok(Self { plant, cut: 0, charger: false, activation: false, key: false, sample: Sample::new() })
     }
     /// Carries the pack on with the outputs as they are.
     pub fn advance(&mut self, milliseconds: u64, charge: bool, discharge: bool, heater: bool) -> Seen {
@@ -75,7 +78,7 @@ impl World {
             Group::Measured { value, .. } => f64::from(value.as_microvolts()) * 1e-6,
             _ => 0.0,
         };
-        Seen { taps, current, battery, mos, stack, charger: self.charger, activation: self.activation }
+        Seen { taps, current, battery, mos, stack, charger: self.charger, activation: self.activation, key: self.key }
     }
     /// Dictates one cell's voltage, and with it the stack's; `None` ends that.
     pub fn cell(&mut self, index: usize, volts: Option<f64>) {

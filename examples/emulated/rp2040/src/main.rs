@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 use bms_core::prelude::*;
-use emulated_bench::{About, Edge, Emulator, Fault, Flash, Happened, Output, Seen, Source};
+use emulated_bench::{About, Edge, Emulator, Fault, Happened, Output, Seen, Source};
 use serde_json::{Value, json};
 
 const FULL_SCALE: f64 = 4_095.0;
@@ -84,6 +84,7 @@ impl Emulator for Rp2040 {
         let (mux, shunt) = codes(seen);
         self.pins["6"] = json!(u8::from(seen.charger));
         self.pins["7"] = json!(u8::from(seen.activation));
+        self.pins["14"] = json!(u8::from(seen.key));
         let pins = self.pins.clone();
         self.ask(json!({"world": {"mux": mux, "shunt": shunt, "pins": pins}})).map(|_| ())
     }
@@ -115,19 +116,16 @@ impl Emulator for Rp2040 {
             now: number(&answer["now"]),
             edges: answer["edges"].as_array().map_or(vec![], |all| all.iter().filter_map(edge).collect()),
             text: answer["uart"].as_str().unwrap_or("").into(),
+            link: numbers("link").into_iter().map(|byte| byte as u8).collect(),
             reads: answer["reads"].as_array().map_or(vec![], |all| all.iter().filter_map(read).collect()),
             converting: number(&answer["converting"]),
             resets: numbers("resets"),
             awake: number(&answer["awake"]),
             stack: number(&answer["stack"]),
-            flash: Flash {
-                erases: number(&answer["flash"]["erases"]),
-                programs: number(&answer["flash"]["programs"]),
-                erases_closed: number(&answer["flash"]["erasedClosed"]),
-                stall_closed: number(&answer["flash"]["closed"]),
-                stall_open: number(&answer["flash"]["open"]),
-            },
         })
+    }
+    fn link(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.ask(json!({"link": bytes})).map(|_| ())
     }
     fn short_circuit(&mut self) -> Result<Option<u64>, String> {
         self.pins["4"] = json!(1);
@@ -150,12 +148,6 @@ impl Emulator for Rp2040 {
             Fault::Stalled => json!({"stall": true}),
         };
         self.ask(json!({"fault": argument})).map(|_| ())
-    }
-    fn power_cycle(&mut self) -> Result<bool, String> {
-        self.ask(json!({"power": true})).map(|_| true)
-    }
-    fn rot(&mut self) -> Result<(), String> {
-        self.ask(json!({"rot": true})).map(|_| ())
     }
 }
 

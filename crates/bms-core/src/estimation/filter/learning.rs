@@ -35,6 +35,7 @@ impl ModelEstimator {
             }
             Anchor::Empty => (0, 20_000),
         };
+        self.unanchored = 0;
         // Sixty seconds of it count as one look.
         let minutes = i64::from(seen.length.clamp(1, 60_000));
         if self.phase == Phase::Bank {

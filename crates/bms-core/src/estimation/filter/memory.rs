@@ -12,7 +12,12 @@ impl ModelEstimator {
         let offset =
             self.ledger.capacity().as_milliamp_hours().saturating_mul(states.offset >> 6).saturating_mul(1_000) >> 24;
         Learned {
-            soc_sigma_millionths: self.state_of_charge().map_or(0, |known| known.sigma_millionths),
+            // Without what a table gets wrong: that is added again after the reset.
+            soc_sigma_millionths: if self.phase == Phase::New {
+                0
+            } else {
+                deviation(self.spread).clamp(2_000, 500_000)
+            },
             shown_permille: self.state_of_charge_permille().unwrap_or(0),
             resistance_permille: self.state_of_health().map_or(0, |health| health.resistance_permille),
             current_offset_microamps: narrow(offset),

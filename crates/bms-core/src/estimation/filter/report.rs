@@ -4,7 +4,6 @@ use super::observation::Observation;
 use super::{ModelEstimator, PER_STEP, Phase};
 use crate::estimation::math::{ONE, decay, narrow, ratio, scaled};
 use crate::estimation::model::{PATHS, between_knots};
-use crate::estimation::tracker::deviation;
 use crate::estimation::{Anchor, Estimator, Evidence, Learned, Source, StateOfCharge, StateOfHealth, part_of};
 use crate::snapshot::Snapshot;
 use crate::units::{Charge, Resistance, Voltage};
@@ -59,7 +58,7 @@ impl Estimator for ModelEstimator {
     }
     fn state_of_charge(&self) -> Option<StateOfCharge> {
         let millionths = part_of(self.remaining()?, self.capacity(), 1_000_000)?;
-        Some(StateOfCharge { millionths, sigma_millionths: deviation(self.spread).clamp(2_000, 500_000) })
+        Some(StateOfCharge { millionths, sigma_millionths: self.sigma() })
     }
     fn state_of_charge_permille(&self) -> Option<u16> {
         let now = self.part(self.remaining()?);

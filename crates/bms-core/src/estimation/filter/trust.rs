@@ -1,9 +1,9 @@
 //! How far the voltage can be trusted: what of the model differs from the cell, and for how long.
 
 use super::{ModelEstimator, Observation};
-use crate::estimation::math::{decay, narrow, ratio, scaled};
+use crate::estimation::math::{ONE, decay, narrow, ratio, scaled};
 use crate::estimation::model::{Tuning, between_knots};
-use crate::estimation::tracker::variance;
+use crate::estimation::tracker::{deviation, variance};
 
 impl ModelEstimator {
     pub(super) fn tuning(&self) -> &'static Tuning {
@@ -26,6 +26,13 @@ impl ModelEstimator {
             sum = sum.saturating_add(variance(scaled(i64::from(slowest), past, 30)));
         }
         sum
+    }
+    /// The standard deviation that is published, in millionths: what the filter believes, and what a table of another cell
+    /// gets wrong in a way that the filter cannot see. That part is there after a sixteenth of the capacity has moved.
+    pub(super) fn sigma(&self) -> u32 {
+        let part = self.unanchored.saturating_mul(16).min(ONE);
+        let systematic = scaled(i64::from(self.tuning().systematic_error), part, 30);
+        deviation(self.spread.saturating_add(variance(systematic))).clamp(2_000, 500_000)
     }
     /// Grows in the cold.
     pub(super) fn colder(&self, error: i64) -> i64 {

@@ -1,4 +1,4 @@
-//! What a board has, as types: what is not fitted is neither linked nor stored.
+//! What a board has, as types: what is not fitted is neither linked nor stored. (Only the table of sense wires stays.)
 //!
 //! | part of the core | fitted by | absent by |
 //! |---|---|---|

@@ -175,7 +175,7 @@ mod harness {
         write(25, status.alarms.bits() as u32);
         write(26, bms.deadline().as_millis() as u32);
         if read(24) == 1 {
-            let mut fresh = fresh();
+            let mut fresh = const { fresh() };
             fresh.restore(Stored::Snapshot(snapshot), ResetCause::Watchdog);
             *bms = fresh;
         }

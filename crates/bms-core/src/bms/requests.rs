@@ -5,7 +5,7 @@ use core::fmt;
 use super::{Bms, Flags};
 use crate::balancing::Strategy;
 use crate::command::Beep;
-use crate::config::{Config, PARAMETERS, ParameterId, Scope, ValidConfig, Violation, Violations};
+use crate::config::{Config, ParameterId, Scope, ValidConfig, Violation, Violations};
 use crate::estimation::Estimator;
 use crate::event::EventKind;
 use crate::fittings::Fittings;
@@ -172,7 +172,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// # Errors
     /// The first rule that the new value would break; it names the other parameter where an ordering is broken.
     pub fn set_parameter(&mut self, parameter: ParameterId, value: i32) -> Result<(), Refusal> {
-        if parameter.info().scope != Scope::Service {
+        if parameter.scope() != Scope::Service {
             return Err(Refusal::NotWritable(parameter));
         }
         self.adopt_checked(self.config.to_config().with(parameter, value))?;
@@ -190,9 +190,9 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         if config.board() != self.config.board() || config.model() != self.config.model() {
             return Err(Refusal::BoardFixed);
         }
-        let ratings = PARAMETERS.iter().filter(|parameter| parameter.scope == Scope::Board);
-        if let Some(rating) = ratings.into_iter().find(|rating| config.get(rating.id) != self.config.get(rating.id)) {
-            return Err(Refusal::NotWritable(rating.id));
+        let mut ratings = ParameterId::ALL.into_iter().filter(|parameter| parameter.scope() == Scope::Board);
+        if let Some(rating) = ratings.find(|rating| config.get(*rating) != self.config.get(*rating)) {
+            return Err(Refusal::NotWritable(rating));
         }
         self.adopt(config)?;
         self.clear_alarms(AlarmSet::EMPTY.with(Alarm::StorageCorrupt));

@@ -161,11 +161,7 @@ impl Config {
     const fn with_working_defaults(mut self) -> Self {
         let mut index = 0;
         while index < PARAMETER_COUNT {
-            let parameter = &PARAMETERS[index];
-            self.values[index] = match (self.profile, parameter.manual_profile) {
-                (Profile::Manual, Some(value)) => value,
-                _ => parameter.default_for(self.chemistry),
-            };
+            self.values[index] = ParameterId::ALL[index].default_for(self.chemistry, self.profile);
             index = index.saturating_add(1);
         }
         self
@@ -230,12 +226,9 @@ impl Config {
         self.profile = profile;
         let mut index = 0;
         while index < PARAMETER_COUNT {
-            let parameter = &PARAMETERS[index];
-            if let Some(manual) = parameter.manual_profile {
-                self.values[index] = match profile {
-                    Profile::Manual => manual,
-                    Profile::Default => parameter.default_for(self.chemistry),
-                };
+            let parameter = ParameterId::ALL[index];
+            if parameter.depends_on_profile() {
+                self.values[index] = parameter.default_for(self.chemistry, profile);
             }
             index = index.saturating_add(1);
         }

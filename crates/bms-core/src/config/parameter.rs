@@ -3,6 +3,7 @@
 //! Range checks, wire codecs, stores, the generated documentation and the fuzz dictionary all read
 //! this table; a new parameter is one row here.
 
+use super::Profile;
 use super::chemistry::Chemistry;
 
 /// What a parameter's integer counts.
@@ -114,12 +115,15 @@ impl Parameter {
     /// The default for a chemistry in the profile `default`.
     #[must_use]
     pub const fn default_for(&self, chemistry: Chemistry) -> i32 {
-        let [li_ion, lifepo4, lto] = self.defaults;
-        match chemistry {
-            Chemistry::LiIon => li_ion,
-            Chemistry::LiFePo4 => lifepo4,
-            Chemistry::Lto => lto,
-        }
+        of_chemistry(self.defaults, chemistry)
+    }
+}
+
+const fn of_chemistry([li_ion, lifepo4, lto]: [i32; 3], chemistry: Chemistry) -> i32 {
+    match chemistry {
+        Chemistry::LiIon => li_ion,
+        Chemistry::LiFePo4 => lifepo4,
+        Chemistry::Lto => lto,
     }
 }
 
@@ -282,22 +286,44 @@ parameters! {
     CurrentOffset "current_offset", Milliamps -5_000..=5_000 step 1, [0], Calibration, "C02", "5.3.2 h", "Added to the measured current before the gain.";
 }
 
-/// What checks need of a row at run time. The texts of [`PARAMETERS`] are linked only into a firmware that shows them.
+/// What checks need of a row at run time, as small as it can be. The texts of [`PARAMETERS`] are linked only into a firmware that shows them.
 #[derive(Clone, Copy)]
 struct Check {
     minimum: i32,
     maximum: i32,
     zero_is_off: bool,
+    scope: Scope,
 }
 
-const CHECKS: [Check; PARAMETER_COUNT] = {
-    let mut checks = [Check { minimum: 0, maximum: 0, zero_is_off: false }; PARAMETER_COUNT];
+/// What a preset needs of a row at run time.
+#[derive(Clone, Copy)]
+struct Preset {
+    chemistries: [i32; 3],
+    manual: Option<i32>,
+}
+
+const DEFAULTS: [Preset; PARAMETER_COUNT] = {
+    let mut defaults = [Preset { chemistries: [0; 3], manual: None }; PARAMETER_COUNT];
     let mut index = 0;
     while index < PARAMETER_COUNT {
         #[allow(clippy::indexing_slicing, reason = "the loop ends at the length of both arrays")]
         {
-            let Parameter { minimum, maximum, zero_is_off, .. } = PARAMETERS[index];
-            checks[index] = Check { minimum, maximum, zero_is_off };
+            let Parameter { defaults: chemistries, manual_profile: manual, .. } = PARAMETERS[index];
+            defaults[index] = Preset { chemistries, manual };
+        }
+        index = index.saturating_add(1);
+    }
+    defaults
+};
+
+const CHECKS: [Check; PARAMETER_COUNT] = {
+    let mut checks = [Check { minimum: 0, maximum: 0, zero_is_off: false, scope: Scope::Service }; PARAMETER_COUNT];
+    let mut index = 0;
+    while index < PARAMETER_COUNT {
+        #[allow(clippy::indexing_slicing, reason = "the loop ends at the length of both arrays")]
+        {
+            let Parameter { minimum, maximum, zero_is_off, scope, .. } = PARAMETERS[index];
+            checks[index] = Check { minimum, maximum, zero_is_off, scope };
         }
         index = index.saturating_add(1);
     }
@@ -331,7 +357,29 @@ impl ParameterId {
         let Check { minimum, maximum, zero_is_off, .. } = CHECKS[self as usize];
         (zero_is_off && value == 0) || (value >= minimum && value <= maximum)
     }
-    /// The row of the table.
+    /// Who may change it.
+    #[must_use]
+    #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]
+    pub const fn scope(self) -> Scope {
+        CHECKS[self as usize].scope
+    }
+    /// The default for a chemistry in a profile.
+    #[must_use]
+    #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]
+    pub const fn default_for(self, chemistry: Chemistry, profile: Profile) -> i32 {
+        let Preset { chemistries, manual } = DEFAULTS[self as usize];
+        match (profile, manual) {
+            (Profile::Manual, Some(value)) => value,
+            _ => of_chemistry(chemistries, chemistry),
+        }
+    }
+    /// Whether the profile `manual` has another default than the profile `default`.
+    #[must_use]
+    #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]
+    pub(super) const fn depends_on_profile(self) -> bool {
+        DEFAULTS[self as usize].manual.is_some()
+    }
+    /// The row of the table, with its texts: who only needs a number or a check does better without.
     #[must_use]
     #[allow(clippy::indexing_slicing, reason = "the macro makes the table and the enum of one length")]
     pub const fn info(self) -> &'static Parameter {

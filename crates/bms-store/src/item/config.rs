@@ -1,6 +1,6 @@
 //! The configuration: every parameter that can change in service, and for which firmware it was made.
 
-use bms_core::config::{Chemistry, Config, Model, PARAMETERS, ParameterId, Profile, Scope, ValidConfig, Violations};
+use bms_core::config::{Chemistry, Config, Model, ParameterId, Profile, Scope, ValidConfig, Violations};
 
 use crate::codec::{Malformed, Reader, Writer};
 
@@ -67,11 +67,11 @@ pub(crate) fn encode(config: &ValidConfig, firmware: &ValidConfig, out: &mut Wri
     Identity::of(firmware).encode(out);
     out.u8(config.chemistry() as u8);
     out.u8(config.profile() as u8);
-    let stored = || PARAMETERS.iter().filter(|parameter| is_stored(parameter.scope));
+    let stored = || ParameterId::ALL.into_iter().filter(|parameter| is_stored(parameter.scope()));
     out.u8(u8::try_from(stored().count()).unwrap_or(u8::MAX));
     for parameter in stored() {
-        out.u8(parameter.id as u8);
-        out.i32(config.get(parameter.id));
+        out.u8(parameter as u8);
+        out.i32(config.get(parameter));
     }
 }
 
@@ -90,15 +90,14 @@ pub(crate) fn decode(payload: &[u8], firmware: &ValidConfig) -> Result<StoredCon
     if let Some(model) = firmware.model() {
         config = config.with_model(model);
     }
-    for parameter in PARAMETERS.iter().filter(|parameter| !is_stored(parameter.scope)) {
-        config = config.with(parameter.id, firmware.get(parameter.id));
+    for parameter in ParameterId::ALL.into_iter().filter(|parameter| !is_stored(parameter.scope())) {
+        config = config.with(parameter, firmware.get(parameter));
     }
     for _ in 0..input.u8()? {
         let (number, value) = (input.u8()?, input.i32()?);
-        let parameter = PARAMETERS.get(usize::from(number)).ok_or(Malformed)?;
-        let id: ParameterId = parameter.id;
-        if is_stored(parameter.scope) {
-            config = config.with(id, value);
+        let parameter = ParameterId::from_number(number).ok_or(Malformed)?;
+        if is_stored(parameter.scope()) {
+            config = config.with(parameter, value);
         }
     }
     input.end()?;

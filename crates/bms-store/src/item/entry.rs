@@ -1,6 +1,6 @@
 //! One entry of the log: an event, and with an alarm the freeze frame.
 
-use bms_core::config::PARAMETERS;
+use bms_core::config::ParameterId;
 use bms_core::event::{AccessEvent, Event, EventKind};
 use bms_core::measurement::{BATTERY_SENSORS, Reading};
 use bms_core::protection::{Alarm, AlarmSet};
@@ -161,7 +161,7 @@ fn kind((code, detail, index, value): (u8, u8, u8, i32)) -> Option<EventKind> {
         5 => EventKind::Heating { active: detail != 0 },
         6 => EventKind::Full,
         7 => EventKind::Empty,
-        8 => EventKind::ParameterChanged { parameter: PARAMETERS.get(usize::from(detail))?.id },
+        8 => EventKind::ParameterChanged { parameter: ParameterId::from_number(detail)? },
         9 => EventKind::Reconfigured,
         10 => EventKind::Started,
         11 => EventKind::ShuttingDown,
@@ -216,8 +216,6 @@ impl Entry {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
-    use bms_core::config::ParameterId;
-
     use super::*;
 
     #[test]

@@ -180,8 +180,8 @@ mod tests {
             let lines = list.lines().skip_while(|line| *line != title).skip(1);
             lines.take_while(|line| !line.starts_with('[')).collect()
         };
-        let parameters: Vec<_> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
-        let numbers: Vec<_> = PARAMETERS.iter().map(|parameter| parameter.id as usize).collect();
+        let parameters: Vec<_> = bms_core::config::PARAMETERS.iter().map(|parameter| parameter.name).collect();
+        let numbers: Vec<_> = ParameterId::ALL.iter().map(|id| *id as usize).collect();
         assert_eq!(part("[parameters]"), parameters, "add a new parameter at the end of the table and of numbers.txt");
         assert_eq!(numbers, (0..parameters.len()).collect::<Vec<_>>());
         let alarms: Vec<_> = Alarm::ALL.iter().map(|alarm| alarm.name()).collect();

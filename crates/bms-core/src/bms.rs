@@ -21,7 +21,9 @@ use crate::guard::LimitGuard;
 use crate::heating::HeaterControl;
 use crate::lifecycle::{Change, Lifecycle, Signs, State};
 use crate::limits::Tapers;
-use crate::measurement::{CHARGER_CURRENT, Calibration, Channel, Input, Limits, Measurement, WireEstimator};
+use crate::measurement::{
+    CHARGER_CURRENT, Calibration, Channel, Group, Input, Limits, Measurement, Sample, WireEstimator,
+};
 use crate::port::{ErrorKind, NotFitted};
 use crate::precharge::PrechargeControl;
 use crate::protection::{Alarm, AlarmSet, Conduct, Edges, Inhibit, Protection, Retries, Window};
@@ -62,6 +64,8 @@ pub struct Bms<const N: usize = 24, E = CoulombCounter, S = Quota<N>, F: Fitting
     /// Alarms that were restored and not reported yet.
     restored: AlarmSet,
     run_time: u64,
+    /// Scans that came while the clock told the same time (X20).
+    scans_in_no_time: u8,
     /// How long the balancer has been told to be off, in ms.
     idle_time: u32,
     chemistry: ChemistryWatch,
@@ -87,6 +91,9 @@ impl Flags {
     const TIME_WENT_BACK: u16 = 1 << 6;
     const LIMITS_CORRUPT: u16 = 1 << 7;
     const LINK_CONNECTED: u16 = 1 << 8;
+    /// An alarm held the switch open in the last step, so what flowed since went through its diode (X12).
+    const CHARGE_HELD: u16 = 1 << 9;
+    const DISCHARGE_HELD: u16 = 1 << 10;
     /// Those that an alarm stands for.
     const FACTS: u16 =
         Self::EMERGENCY | Self::OUTPUT_FAILED | Self::UNTIMELY | Self::TIME_WENT_BACK | Self::LIMITS_CORRUPT;
@@ -116,6 +123,8 @@ struct ChemistryWatch {
     implausible: u8,
 }
 
+/// So many scans within one millisecond are no board's: the clock stands still, or steps come without one.
+const SCANS_IN_NO_TIME: u8 = 8;
 /// Scans that X15 looks at.
 const CHEMISTRY_SCANS: u8 = 3;
 
@@ -169,6 +178,7 @@ impl<const N: usize, E, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             last_step: None,
             restored: AlarmSet::EMPTY,
             run_time: 0,
+            scans_in_no_time: 0,
             idle_time: 0,
             chemistry: ChemistryWatch { scans: 0, implausible: 0 },
             previous_inputs: SeenInputs { charger: false, load: false },
@@ -236,6 +246,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// (that is a fault, X20) and steps should come at least every [`Bms::deadline`].
     pub fn step(&mut self, now: Instant, input: Input<'_, N>) -> Command {
         let elapsed = self.pass_time(now);
+        self.watch_clock(elapsed, &input);
         self.take(now, elapsed, input);
         self.look_at_start();
         let edges = self.protect(elapsed);
@@ -255,6 +266,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     #[doc(hidden)]
     pub fn protect_for_measurement(&mut self, now: Instant, input: Input<'_, N>) -> AlarmSet {
         let elapsed = self.pass_time(now);
+        self.watch_clock(elapsed, &input);
         self.take(now, elapsed, input);
         self.look_at_start();
         self.protect(elapsed);
@@ -275,6 +287,20 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         // It would wrap after 584 million years.
         self.run_time = self.run_time.wrapping_add(u64::from(elapsed));
         elapsed
+    }
+
+    /// Notes a clock that stands still while scans come in (X20): no delay would ever end, and every reading would stay new.
+    fn watch_clock(&mut self, elapsed: u32, input: &Input<'_, N>) {
+        if elapsed != 0 {
+            self.scans_in_no_time = 0;
+            return;
+        }
+        if matches!(input, Input::Sample(Sample { cells: Group::Measured { .. }, .. })) {
+            self.scans_in_no_time = self.scans_in_no_time.saturating_add(1);
+        }
+        if self.scans_in_no_time > SCANS_IN_NO_TIME {
+            self.flags.insert(Flags::UNTIMELY | Flags::TIME_WENT_BACK);
+        }
     }
 
     /// Time went back, or stood still for more than 49 days.

@@ -74,6 +74,8 @@ pub struct Rig<const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
     sample: Sample<N>,
     given: Given,
     open_loop: bool,
+    /// The sampler reads the core's clock, faults included.
+    one_clock: bool,
     events: VecDeque<Event>,
     /// What the store holds.
     stored: Option<Snapshot>,
@@ -131,6 +133,7 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
             sample: Sample::new(),
             given: Given::Nothing,
             open_loop: false,
+            one_clock: false,
             events: VecDeque::new(),
             stored: None,
             slow: VecDeque::new(),
@@ -148,6 +151,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
     /// Open loop: the plant stands still, readings are what [`Plant::dictated`] says.
     pub fn set_open_loop(&mut self, open_loop: bool) {
         self.open_loop = open_loop;
+    }
+    /// Whether the sampler stamps its readings with the core's own clock, so that a fault of the clock concerns both, as on
+    /// a board with one timer. Otherwise samples keep their true times.
+    pub fn set_one_clock(&mut self, one_clock: bool) {
+        self.one_clock = one_clock;
     }
     /// Virtual time.
     #[must_use]
@@ -299,7 +307,6 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
         };
         self.last_operations.clear();
         self.last_operations.append(&mut self.operations);
-        // The samples keep their true times; only the core's clock can be wrong.
         let told = self.faults.clock(now);
         self.stepped = told;
         let command = self.bms.step(told, input);
@@ -312,7 +319,11 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
     fn sample_now(&mut self, now: Instant) -> Given {
         let channels = self.walk.take_channels(self.bms.command().scan, self.plant.is_quiet());
         self.plant.measure(channels, &mut self.sample);
-        match self.sample_faults.apply(&self.faults, now, &mut self.sample) {
+        let delivery = self.sample_faults.apply(&self.faults, now, &mut self.sample);
+        if self.one_clock && !self.faults.is_empty() {
+            SampleFaults::tell_time(&self.faults, &mut self.sample);
+        }
+        match delivery {
             Delivery::Delivered => Given::Sample,
             Delivery::Failed(kind) => Given::Lost(kind),
             // A driver waits for a silent sampler until the core's deadline.

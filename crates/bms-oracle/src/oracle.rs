@@ -8,7 +8,7 @@ use bms_core::bms::Request;
 use bms_core::config::{ParameterId as P, Topology, ValidConfig};
 use bms_core::event::EventKind;
 use bms_core::lifecycle::State;
-use bms_core::measurement::{Feedback, Input, Inputs};
+use bms_core::measurement::{Feedback, Group, Input, Inputs};
 use bms_core::protection::{Alarm, AlarmSet};
 use bms_core::snapshot::{ResetCause, UserSwitches};
 use bms_core::time::Instant;
@@ -100,10 +100,12 @@ pub struct Oracle {
     pub discharge: bool,
     /// Everything was opened by a new start.
     pub(crate) opened: bool,
+    pub(crate) held: (bool, bool),
     pub(crate) heater: bool,
     pub(crate) alarms_before: AlarmSet,
     /// The last step found its time out of order.
     pub time_back: bool,
+    still: u32,
     /// The last step came too late.
     pub late: bool,
     /// D10: trips of charge over-current, discharge over-current, short circuit, under-voltage.
@@ -160,9 +162,11 @@ impl Oracle {
             charge: false,
             discharge: false,
             opened: false,
+            held: (false, false),
             heater: false,
             alarms_before: AlarmSet::EMPTY,
             time_back: false,
+            still: 0,
             late: false,
             trips: [0; 4],
             conducting: [0; 4],
@@ -354,7 +358,10 @@ impl Oracle {
     /// One step.
     pub fn step<const N: usize>(&mut self, instant: Instant, input: &Input<'_, N>) -> Verdict {
         let elapsed = self.last_instant.map_or(0, |last| instant.as_millis() as i128 - last.as_millis() as i128);
-        self.time_back = elapsed < 0;
+        // X20: time that stands still over eight scans.
+        let scan = matches!(input, Input::Sample(sample) if matches!(sample.cells, Group::Measured { .. }));
+        self.still = if elapsed > 0 { 0 } else { self.still + u32::from(scan) };
+        self.time_back = elapsed < 0 || self.still > 8;
         self.before = self.now;
         self.now += elapsed.max(0) as Time;
         self.late = elapsed > self.stale() as i128;
@@ -525,7 +532,7 @@ impl Oracle {
     }
 
     /// P17 and law 1: what may be closed.
-    fn decide(&self, step: &Step) -> (bool, bool) {
+    fn decide(&mut self, step: &Step) -> (bool, bool) {
         let running = self.state == State::Running;
         let may_close = running && !self.asked && outputs::all_usable(self, step);
         let one = |was: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool| {
@@ -535,8 +542,15 @@ impl Oracle {
                 .any(|alarm| self.watches[*alarm as usize].pending() && inhibited(self.inhibits(*alarm)));
             running && wanted && !active && (was || (may_close && !pending))
         };
-        // X12: beginning it is a closing like others; a switch that is closed and may be, stays.
-        let bypass = |going_on: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
+        // X12: beginning it is a closing like others, going on with it is not.
+        // The switch has opened first, so that the current flows through its diode; the other one is closed, or none flows.
+        let (was_charge, was_discharge) = (self.charge && !self.opened, self.discharge && !self.opened);
+        let bypass = |held: bool, was: bool, wanted: bool, inhibited: fn(rules::Inhibits) -> bool, charge: bool| {
+            let (other, severe) = if charge {
+                (was_discharge, Alarm::SevereDischargeOvercurrent)
+            } else {
+                (was_charge, Alarm::SevereChargeOvercurrent)
+            };
             let others = Alarm::ALL.iter().any(|alarm| {
                 self.active(*alarm) && inhibited(self.inhibits(*alarm)) && !outputs::of_one_direction(*alarm, charge)
             });
@@ -544,15 +558,25 @@ impl Oracle {
                 let watch = &self.watches[*alarm as usize];
                 watch.pending() && inhibited(self.inhibits(*alarm)) && !outputs::of_one_direction(*alarm, charge)
             });
-            running && wanted && !others && !pending && outputs::bypassed(self, charge) && (going_on || may_close)
+            let measured = other && held && !self.watches[severe as usize].pending() && !self.active(severe);
+            running
+                && wanted
+                && !others
+                && !pending
+                && measured
+                && outputs::bypassed(self, charge)
+                && (was || may_close)
         };
-        let (was_charge, was_discharge) = (self.charge && !self.opened, self.discharge && !self.opened);
         let charge = one(was_charge, self.switches.charge, |what| what.charge);
         let discharge = one(was_discharge, self.switches.discharge, |what| what.discharge);
         let around = (
-            bypass(was_charge, self.switches.charge, |what| what.charge, true),
-            bypass(was_discharge, self.switches.discharge, |what| what.discharge, false),
+            bypass(self.held.0, was_charge, self.switches.charge, |what| what.charge, true),
+            bypass(self.held.1, was_discharge, self.switches.discharge, |what| what.discharge, false),
         );
+        let held = |inhibited: fn(rules::Inhibits) -> bool| {
+            running && Alarm::ALL.iter().any(|alarm| self.active(*alarm) && inhibited(self.inhibits(*alarm)))
+        };
+        self.held = (held(|what| what.charge), held(|what| what.discharge));
         (charge || around.0, discharge || around.1)
     }
 }

@@ -20,8 +20,14 @@ struct Side {
     what: Inhibit,
     wanted: bool,
     closed_before: bool,
+    /// The flag that an alarm held it open in the last step.
+    held: u16,
+    /// Whether the other switch was closed, without which nothing flows through this one's diode.
+    other_closed: bool,
     /// Alarms of one direction only, whose open switch may be bypassed for the other direction (X12).
     bypassable: AlarmSet,
+    /// The other direction's current is beyond all measure, which its own switch is about to end.
+    beyond_measure: Alarm,
     /// The current through this switch's body diode, as a positive number.
     through_diode: Current,
 }
@@ -60,18 +66,26 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     fn decide_paths(&mut self, now: Instant, elapsed: u32) {
         let current = self.measurement.milliamps;
         let closed = |before: Switch, flags: Flags| before.is_closed() && !flags.has(Flags::RESTARTED);
+        let charge_closed = closed(self.command.charge, self.flags);
+        let discharge_closed = closed(self.command.discharge, self.flags);
         let charge = self.side(Side {
             what: Inhibit::CHARGE,
             wanted: self.switches.charge,
-            closed_before: closed(self.command.charge, self.flags),
+            closed_before: charge_closed,
+            held: Flags::CHARGE_HELD,
+            other_closed: discharge_closed,
             bypassable: CHARGE_ONLY,
+            beyond_measure: Alarm::SevereDischargeOvercurrent,
             through_diode: Current::ZERO.minus(current),
         });
         let discharge_side = Side {
             what: Inhibit::DISCHARGE,
             wanted: self.switches.discharge,
-            closed_before: closed(self.command.discharge, self.flags),
+            closed_before: discharge_closed,
+            held: Flags::DISCHARGE_HELD,
+            other_closed: charge_closed,
             bypassable: DISCHARGE_ONLY,
+            beyond_measure: Alarm::SevereChargeOvercurrent,
             through_diode: current,
         };
         let (discharge, precharge) = self.discharge(now, discharge_side);
@@ -125,22 +139,27 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no
     /// limit exceeded with its delay still running (D32).
     #[inline(never)]
-    fn side(&self, side: Side) -> bool {
+    fn side(&mut self, side: Side) -> bool {
+        let active = self.protection.active().common(inhibiting(side.what, &self.config));
+        let held_before = self.flags.has(side.held);
+        self.flags.set(side.held, !active.is_empty());
         if !side.wanted {
             return false;
         }
-        let active = self.protection.active().common(inhibiting(side.what, &self.config));
         if active.is_empty() {
             let mismatch = self.protection.active().contains(Alarm::TerminalMismatch);
             return side.closed_before
                 || (self.closable() && !mismatch && !self.protection.threatens(side.what, &self.config));
         }
-        self.bypassed(side, active)
+        self.bypassed(side, active, held_before)
     }
 
     /// X12: the switch is open for one direction only, and the other direction's current flows through its body
     /// diode: closing it carries that current without heating the diode.
-    fn bypassed(&self, side: Side, active: AlarmSet) -> bool {
+    ///
+    /// Only what flows through the open switch is believed: a current that has the wrong sign ends when the switch opens, and
+    /// one that cannot flow, because the other switch is open too, is none. So no wrong current alone undoes an alarm.
+    fn bypassed(&self, side: Side, active: AlarmSet, held_before: bool) -> bool {
         let limit = self.config.current(P::DiodeBypassCurrent);
         let pending = self.protection.pending().common(inhibiting(side.what, &self.config));
         let one_direction = active.and(pending).minus(side.bypassable).is_empty();
@@ -150,6 +169,9 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             && one_direction
             && usable
             && side.through_diode > limit
+            && side.other_closed
+            && held_before
+            && !self.protection.pending().and(self.protection.active()).contains(side.beyond_measure)
             && (side.closed_before || self.closable())
     }
 

@@ -164,7 +164,7 @@ alarms! {
     LimitsCorrupt "limits_corrupt";
     /// X20: a step came later than the stale time.
     StepLate "step_late";
-    /// X20: time went back.
+    /// X20: time went back, or stands still.
     TimeWentBack "time_went_back";
     /// X21: the emergency stop was requested.
     EmergencyStop "emergency_stop";

@@ -359,6 +359,31 @@ fn time_that_goes_back_is_a_fault() {
     }
 }
 
+/// X20: a clock that stands still while scans come in is a fault and earns no watchdog token: no delay would ever end.
+#[test]
+fn time_that_stands_still_is_a_fault() {
+    for profile in PROFILES {
+        let mut pack = Setup::new(profile).started();
+        let healthy = |pack: &Pack| pack.bms.is_healthy();
+        // The first one still comes with new time.
+        pack.step();
+        for _ in 0..8 {
+            let sample = pack.sample();
+            pack.step_with(&sample);
+            assert!(healthy(&pack) && pack.closed() == (true, true), "a few steps in one millisecond are nothing");
+        }
+        let sample = pack.sample();
+        pack.step_with(&sample);
+        assert!(everything_off(&pack) && pack.has(Alarm::TimeWentBack) && !healthy(&pack));
+        for _ in 0..200 {
+            let sample = pack.sample();
+            pack.step_with(&sample);
+            assert!(everything_off(&pack), "nothing recovers while no time passes");
+        }
+        pack.until(secs(120), "goes on after it", |pack| pack.closed() == (true, true) && healthy(pack));
+    }
+}
+
 /// X20: the limits are compared with their redundant copy; sound ones never raise the alarm.
 #[test]
 fn sound_limits_are_never_called_corrupt() {

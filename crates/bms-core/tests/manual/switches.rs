@@ -216,6 +216,60 @@ fn the_body_diode_is_bypassed() {
     }
 }
 
+/// X12: only what flows through the open switch counts: it opens first, whatever flows, and closes again a step later.
+#[test]
+fn the_bypass_begins_with_an_open_switch() {
+    for (cause, opposite, open) in [
+        (Act::from(|pack: &mut Pack| pack.cell(3, mv(2_690))), 1, (true, false)),
+        (|pack| pack.cell(3, mv(3_610)), -1, (false, true)),
+    ] {
+        let mut pack = Setup::new(Profile::Default).started();
+        pack.current = amps(20 * opposite);
+        pack.steps(5);
+        cause(&mut pack);
+        pack.until(secs(5), "opens although the opposite current flows", |pack| pack.closed() == open);
+        pack.step();
+        assert_eq!(pack.closed(), (true, true), "the current still flows: through the diode");
+        // A sensor with the wrong sign: what it told ends with the opening.
+        let mut pack = Setup::new(Profile::Default).started();
+        pack.current = amps(20 * opposite);
+        pack.steps(5);
+        cause(&mut pack);
+        pack.until(secs(5), "opens", |pack| pack.closed() == open);
+        pack.current = amps(0);
+        pack.throughout(secs(5), "nothing flows through the diode", |pack| pack.closed() == open);
+    }
+}
+
+/// X12: no bypass for a current that cannot be: beyond the second level, or while the other switch is open.
+#[test]
+fn the_bypass_is_not_for_an_impossible_current() {
+    for (cause, opposite, open) in [
+        (Act::from(|pack: &mut Pack| pack.cell(3, mv(2_690))), 1, (true, false)),
+        (|pack| pack.cell(3, mv(3_610)), -1, (false, true)),
+    ] {
+        let mut pack = Setup::new(Profile::Default).started();
+        cause(&mut pack);
+        pack.until(secs(5), "opens", |pack| pack.closed() == open);
+        pack.current = amps(2_000 * opposite);
+        let alone = |pack: &Pack| !(if opposite > 0 { pack.closed().1 } else { pack.closed().0 });
+        pack.throughout(secs(20), "never by such a current", alone);
+        assert!(pack.has(if opposite > 0 {
+            Alarm::SevereChargeOvercurrent
+        } else {
+            Alarm::SevereDischargeOvercurrent
+        }));
+        let mut pack = Setup::new(Profile::Default).started();
+        cause(&mut pack);
+        pack.until(secs(5), "opens", |pack| pack.closed() == open);
+        let other = if opposite > 0 { Request::SetCharge(false) } else { Request::SetDischarge(false) };
+        pack.request(other).unwrap();
+        pack.step();
+        pack.current = ma(5_100 * opposite);
+        pack.throughout(secs(5), "the other switch is open", |pack| pack.closed() == (false, false));
+    }
+}
+
 /// X12 D29 N06: not for other causes, not for the user's switch, not on other topologies, not in the manual.
 #[test]
 fn the_bypass_is_only_for_its_causes() {

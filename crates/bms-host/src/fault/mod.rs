@@ -108,6 +108,10 @@ pub enum FaultKind {
     ClockStopped,
     /// The clock tells a time so far in the past, ms.
     ClockBack(u32),
+    /// The clock tells a time so far in the future, ms.
+    ClockAhead(u32),
+    /// A counter of 32 bits that nobody extends wraps when the fault begins: the clock starts anew at zero.
+    ClockWraps,
     /// Writes to the output fail and are not carried out.
     WriteFails(Output),
     /// Writes to the output are reported as done and are not carried out.
@@ -194,6 +198,8 @@ impl FaultList {
         active.fold(now, |told, fault| match fault.kind {
             FaultKind::ClockStopped => told.min(fault.from),
             FaultKind::ClockBack(by_ms) => told.before(Duration::from_millis(by_ms)),
+            FaultKind::ClockAhead(by_ms) => told.after(Duration::from_millis(by_ms)),
+            FaultKind::ClockWraps => Instant::from_millis(told.as_millis().saturating_sub(fault.from.as_millis())),
             _ => told,
         })
     }

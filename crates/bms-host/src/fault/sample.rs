@@ -57,6 +57,10 @@ impl<const N: usize> SampleFaults<N> {
         }
         delivery
     }
+    /// Time stamps as a sampler tells them that reads the same faulty clock.
+    pub fn tell_time(faults: &FaultList, sample: &mut Sample<N>) {
+        restamp(sample, |at| faults.clock(at));
+    }
     fn remember(&mut self, faults: &FaultList, now: Instant, sample: &Sample<N>) {
         let active = |wanted: fn(&FaultKind) -> bool| faults.active(now).any(|kind| wanted(&kind));
         if faults.iter().any(|fault| matches!(fault.kind, FaultKind::Late { .. })) {
@@ -82,7 +86,8 @@ impl<const N: usize> SampleFaults<N> {
                 }
             }
             FaultKind::Stuck(channel) => {
-                let held = restamp(&self.last, now);
+                let mut held = self.last;
+                restamp(&mut held, |_| now);
                 if is_measured(sample, channel) && is_measured(&held, channel) {
                     set(sample, channel, &Change::Take(&held));
                 }
@@ -121,6 +126,8 @@ impl<const N: usize> SampleFaults<N> {
             | FaultKind::SamplerSilent
             | FaultKind::ClockStopped
             | FaultKind::ClockBack(_)
+            | FaultKind::ClockAhead(_)
+            | FaultKind::ClockWraps
             | FaultKind::WriteFails(_)
             | FaultKind::WriteIgnored(_)
             | FaultKind::WriteSlow { .. } => {}
@@ -241,20 +248,18 @@ fn merge<const N: usize>(into: &mut Sample<N>, from: &Sample<N>) {
     }
 }
 
-/// The same values, measured now.
-fn restamp<const N: usize>(sample: &Sample<N>, now: Instant) -> Sample<N> {
-    fn stamp<T>(group: &mut Group<T>, now: Instant) {
+/// The same values with other time stamps.
+fn restamp<const N: usize>(sample: &mut Sample<N>, told: impl Fn(Instant) -> Instant) {
+    fn stamp<T>(group: &mut Group<T>, told: &impl Fn(Instant) -> Instant) {
         if let Group::Measured { at, .. } = group {
-            *at = now;
+            *at = told(*at);
         }
     }
-    let mut copy = *sample;
-    stamp(&mut copy.cells, now);
-    stamp(&mut copy.current, now);
-    stamp(&mut copy.temperatures, now);
-    stamp(&mut copy.stack, now);
-    stamp(&mut copy.terminal, now);
-    stamp(&mut copy.feedback, now);
-    stamp(&mut copy.inputs, now);
-    copy
+    stamp(&mut sample.cells, &told);
+    stamp(&mut sample.current, &told);
+    stamp(&mut sample.temperatures, &told);
+    stamp(&mut sample.stack, &told);
+    stamp(&mut sample.terminal, &told);
+    stamp(&mut sample.feedback, &told);
+    stamp(&mut sample.inputs, &told);
 }

@@ -109,7 +109,7 @@ impl Bridge<'_> {
 
 fn main() {
     let Some(Command::Serve(arguments)) = Arguments::parse().command else { panic!("only: serve --link ble") };
-    let board = RefCell::new(ServedBoard::new(&arguments, 1).expect("usable arguments"));
+    let board = RefCell::new(ServedBoard::new(&arguments, 1, None).expect("usable arguments"));
     let layout = if arguments.layout == LayoutKind::S24 { Layout::S24 } else { Layout::S32 };
     let reading = if arguments.reading == ReadingKind::Open { Reading::Open } else { Reading::Password };
     let (mut resources, mut peripheral) = (Resources::new(), Peripheral::new(layout, reading));

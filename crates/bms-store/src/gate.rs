@@ -42,17 +42,13 @@ impl Moment {
     /// * **Erasing**: with both switches commanded open, precharge and heater off, always: nothing can happen to the pack
     ///   meanwhile. With a switch closed only on a board whose comparator latches the gates open by itself
     ///   ([`hardware_short_circuit`](bms_core::config::BoardDefinition::hardware_short_circuit)), and only if the erase is
-    ///   over before the core's deadline.
+    ///   over before the core's deadline. Always where an erase stalls nothing ([`Stall::NONE`]).
     #[must_use]
     pub fn of(config: &ValidConfig, command: &Command, now: Instant, deadline: Instant, stall: Stall) -> Self {
         let left = deadline.since(now);
         let period = config.duration(bms_core::config::ParameterId::SamplePeriod);
-        let open = !command.charge.is_closed()
-            && !command.discharge.is_closed()
-            && !command.precharge.is_on(now)
-            && !command.heater.is_on(now)
-            && command.balance.is_idle();
-        if open || (config.board().hardware_short_circuit && stall.erase < left) {
+        let latched = config.board().hardware_short_circuit && stall.erase < left;
+        if is_open(command, now) || latched || stall.erase == Duration::ZERO {
             Self::Erase
         } else if stall.write < period {
             Self::Write
@@ -60,6 +56,32 @@ impl Moment {
             Self::Busy
         }
     }
+}
+
+impl Stall {
+    /// Code runs on while the flash is written and erased: from another bank or chip, with interrupts on, and with a driver that
+    /// awaits it.
+    pub const NONE: Self = Self { write: Duration::ZERO, erase: Duration::ZERO };
+
+    /// How many chunks may be written in one moment: one, or as many as fit before the deadline while everything is open.
+    #[must_use]
+    pub fn chunks(self, command: &Command, now: Instant, deadline: Instant) -> u8 {
+        const MOST: u32 = 16;
+        if !is_open(command, now) {
+            return 1;
+        }
+        let fit = deadline.since(now).as_millis().checked_div(self.write.as_millis()).unwrap_or(MOST);
+        u8::try_from(fit.clamp(1, MOST)).unwrap_or(1)
+    }
+}
+
+/// Whether nothing can happen to the pack.
+fn is_open(command: &Command, now: Instant) -> bool {
+    !command.charge.is_closed()
+        && !command.discharge.is_closed()
+        && !command.precharge.is_on(now)
+        && !command.heater.is_on(now)
+        && command.balance.is_idle()
 }
 
 /// Joins the loop that steps the core with the flash. For one core and one executor (or none): it is not `Sync`.
@@ -109,9 +131,14 @@ impl Gate {
     }
     /// Offers a moment; what was left of the last one is gone.
     pub fn offer(&self, moment: Moment) {
-        let any = moment != Moment::Busy;
-        self.write.set(if any { Self::CHUNK } else { 0 });
-        self.read.set(if any { Self::READ } else { 0 });
+        self.offer_chunks(moment, 1);
+    }
+    /// The same for several chunks.
+    pub fn offer_chunks(&self, moment: Moment, chunks: u8) {
+        let chunks = if moment == Moment::Busy { 0 } else { usize::from(chunks) };
+        let any = chunks > 0;
+        self.write.set(Self::CHUNK.saturating_mul(chunks));
+        self.read.set(Self::READ.saturating_mul(chunks));
         self.erase.set(u8::from(moment == Moment::Erase));
         if any {
             self.wake();

@@ -113,6 +113,8 @@ struct Desk<const QUEUE: usize> {
     tokens: u8,
     tokens_at: Instant,
     shutting_down: bool,
+    /// It has just begun: what is known now is saved once, although it changes a little with every step.
+    leaving: bool,
     retry_at: Option<Instant>,
     begun: bool,
 }
@@ -162,6 +164,7 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
                 tokens: schedule::BURST,
                 tokens_at: Instant::ZERO,
                 shutting_down: false,
+                leaving: false,
                 retry_at: None,
                 begun: false,
             }),
@@ -213,7 +216,7 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
                     desk.config = Some((*bms.config(), event.at));
                 }
                 EventKind::ShuttingDown => {
-                    desk.shutting_down = true;
+                    (desk.shutting_down, desk.leaving) = (true, true);
                     desk.statistics_due = true;
                 }
                 _ => {}
@@ -260,7 +263,9 @@ impl<const QUEUE: usize> Keeper<QUEUE> {
         if saved == Some(true) {
             bms.snapshot_stored();
         }
-        self.gate.offer(Moment::of(bms.config(), &bms.command(), now, bms.deadline(), self.stall));
+        let (command, deadline) = (bms.command(), bms.deadline());
+        let moment = Moment::of(bms.config(), &command, now, deadline, self.stall);
+        self.gate.offer_chunks(moment, self.stall.chunks(&command, now, deadline));
     }
     /// Makes everything due, as before a planned power-off or an update of the firmware.
     pub fn save_everything(&self) {
@@ -372,14 +377,14 @@ impl<const QUEUE: usize> Desk<QUEUE> {
         let counted = is.cycles != was.cycles || is.capacity != was.capacity;
         let since = now.since(self.counters_at);
         let due = (moved || counted || since >= schedule::COUNTERS_EVERY) && since >= schedule::COUNTERS_PAUSE;
-        let leaving = self.shutting_down && is != was;
-        if due || leaving {
+        let leaving = core::mem::take(&mut self.leaving);
+        if due || (leaving && is != was) {
             self.counters_since.get_or_insert(now);
         }
         self.statistics_due |= now.since(self.statistics_at) >= schedule::STATISTICS_EVERY;
         let outdated = self.balancing_saved.is_outdated_by(&self.balancing)
             && now.since(self.balancing_at) >= schedule::BALANCING_PAUSE;
-        self.balancing_due |= outdated || (self.shutting_down && self.balancing != self.balancing_saved);
+        self.balancing_due |= outdated || (leaving && self.balancing != self.balancing_saved);
     }
     fn anything_due(&self) -> bool {
         self.config.is_some()

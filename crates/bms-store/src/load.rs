@@ -102,6 +102,11 @@ pub struct AccessBytes {
 }
 
 impl AccessBytes {
+    /// A record to be saved; `None` if it is longer than [`ACCESS_LENGTH`].
+    #[must_use]
+    pub fn from_bytes(record: &[u8]) -> Option<Self> {
+        Self::new(record).ok()
+    }
     fn new(payload: &[u8]) -> Result<Self, Malformed> {
         let mut bytes = [0; ACCESS_LENGTH];
         bytes.get_mut(..payload.len()).ok_or(Malformed)?.copy_from_slice(payload);
@@ -139,11 +144,44 @@ impl Loaded {
     pub fn config_or(&self, firmware: &ValidConfig) -> ValidConfig {
         self.config.unwrap_or(*firmware)
     }
-    /// How long the board was off, in seconds, if it has a calendar and had one before. `now` in seconds since 1970.
-    #[must_use]
-    pub fn off_seconds(&self, now: u64) -> Option<u64> {
-        self.counters.saved_at.and_then(|then| now.checked_sub(then))
+    /// Takes up what memory that a reset leaves alone still had: it is newer than the flash. What the flash alone keeps stays, and
+    /// so do its warnings: an unreadable record is not healed by a reset.
+    pub fn renew(&mut self, retained: Stored) {
+        const SAID: AlarmSet = AlarmSet::of(&[Alarm::StorageCorrupt, Alarm::CountersCorrupt]);
+        let Stored::Snapshot(newer) = retained else { return };
+        self.stored = match self.stored {
+            Stored::Nothing => retained,
+            Stored::Corrupt => Stored::Snapshot(Snapshot { alarms: newer.alarms.with(Alarm::StorageCorrupt), ..newer }),
+            Stored::CountersCorrupt => {
+                Stored::Snapshot(Snapshot { alarms: newer.alarms.with(Alarm::CountersCorrupt), ..newer })
+            }
+            Stored::Snapshot(older) => Stored::Snapshot(Snapshot {
+                alarms: newer.alarms.and(older.alarms.common(SAID)),
+                learned: older.learned,
+                run_time_seconds: newer.run_time_seconds.max(older.run_time_seconds),
+                ..newer
+            }),
+        };
     }
+    /// How long the board was off, in seconds, for [`Bms::was_off`](bms_core::Bms::was_off); `now` in seconds since 1970.
+    ///
+    /// `None` (it is not known) without a calendar now or when it was saved, and if the clock cannot be right: it says a time
+    /// before the save, or more than twenty years after it.
+    #[must_use]
+    pub fn off_seconds(&self, now: Option<u64>) -> Option<u32> {
+        const TWENTY_YEARS: u64 = 20 * 365 * 86_400;
+        let off = now?.checked_sub(self.counters.saved_at?)?;
+        if off <= TWENTY_YEARS { u32::try_from(off).ok() } else { None }
+    }
+}
+
+/// Takes version and payload of a record. (`dyn`: one copy of the code for all kinds.)
+type Decode<'a> = &'a mut dyn FnMut(u8, &[u8]) -> Result<(), Malformed>;
+
+/// Puts what was decoded where it is wanted.
+fn keep<T>(slot: &mut Option<T>, decoded: Result<T, Malformed>) -> Result<(), Malformed> {
+    *slot = Some(decoded?);
+    Ok(())
 }
 
 /// The newest record of a kind in both banks.
@@ -175,12 +213,7 @@ impl<F: NorFlash> Store<'_, F> {
         best
     }
     /// Reads a record's payload.
-    async fn read<T>(
-        &mut self,
-        kind: Kind,
-        best: Best,
-        decode: impl FnOnce(u8, &[u8]) -> Result<T, Malformed>,
-    ) -> Result<T, Malformed> {
+    async fn read(&mut self, kind: Kind, best: Best, decode: Decode<'_>) -> Result<(), Malformed> {
         let [first, second] = self.layout.banks();
         let region = if best.bank == 0 { first } else { second };
         let fetched = bank::fetch(&mut self.flash, &region, kind, &mut self.buffers).await;
@@ -188,13 +221,8 @@ impl<F: NorFlash> Store<'_, F> {
         let record = self.buffers.open(kind, length).ok_or(Malformed)?;
         decode(record.version, record.payload)
     }
-    /// Reads what is there of a kind, also if it is not the newest; `None` if nothing is usable.
-    async fn take<T>(
-        &mut self,
-        kind: Kind,
-        report: &mut Report,
-        decode: impl FnOnce(u8, &[u8]) -> Result<T, Malformed>,
-    ) -> Option<T> {
+    /// Reads what is there of a kind, also if it is not the newest; `decode` is called only if something can be read.
+    async fn take(&mut self, kind: Kind, report: &mut Report, decode: Decode<'_>) {
         let best = self.best(kind).await;
         self.sequence = self.sequence.max(best.sequence);
         let head = self.heads.get(kind.index()).copied().unwrap_or(0);
@@ -203,16 +231,12 @@ impl<F: NorFlash> Store<'_, F> {
             sequence if sequence < head => Found::Lost,
             _ => Found::Good,
         };
-        let mut value = None;
         if best.sequence > 0 {
             if best.version > kind.version() {
                 found = Found::Newer;
                 self.newer |= bit(kind);
-            } else {
-                match self.read(kind, best, decode).await {
-                    Ok(read) => value = Some(read),
-                    Err(Malformed) => found = Found::Malformed,
-                }
+            } else if self.read(kind, best, decode).await.is_err() {
+                found = Found::Malformed;
             }
         }
         if let Some(head) = self.heads.get_mut(kind.index()) {
@@ -227,7 +251,6 @@ impl<F: NorFlash> Store<'_, F> {
         if let Some(slot) = report.found.get_mut(place) {
             *slot = found;
         }
-        value
     }
 
     pub(crate) async fn load(&mut self) -> Loaded {
@@ -236,21 +259,26 @@ impl<F: NorFlash> Store<'_, F> {
             // A bank that cannot be made sense of has nothing readable.
             let _ = bank::assess(&mut self.flash, &region, &mut self.buffers).await;
         }
-        let mut heads = [0; 32];
-        let directory = self.take(Kind::Directory, &mut report, |_, payload| {
+        let (mut heads, mut stated) = ([0; 32], None);
+        self.take(Kind::Directory, &mut report, &mut |_, payload| {
             heads.get_mut(..payload.len()).ok_or(Malformed)?.copy_from_slice(payload);
-            Ok(payload.len())
-        });
-        if let Some(length) = directory.await {
+            keep(&mut stated, Ok(payload.len()))
+        })
+        .await;
+        if let Some(length) = stated {
             self.take_directory(heads.get(..length).unwrap_or_default());
         }
         let firmware = self.firmware;
-        let config = self.take(Kind::Config, &mut report, |_, payload| config_item::decode(payload, &firmware)).await;
-        let faults = self.take(Kind::Faults, &mut report, |_, payload| Faults::decode(payload)).await;
-        let counters = self.take(Kind::Counters, &mut report, Counters::decode).await;
-        let access = self.take(Kind::Access, &mut report, |_, payload| AccessBytes::new(payload)).await;
-        let statistics = self.take(Kind::Statistics, &mut report, |_, payload| statistics_item::decode(payload)).await;
-        let balancing = self.take(Kind::Balancing, &mut report, |_, payload| balancing_item::decode(payload)).await;
+        let (mut config, mut faults, mut counters) = (None, None, None);
+        let (mut access, mut statistics, mut balancing) = (None, None, None);
+        let told = &mut report;
+        self.take(Kind::Config, told, &mut |_, bytes| keep(&mut config, config_item::decode(bytes, &firmware))).await;
+        self.take(Kind::Faults, told, &mut |_, bytes| keep(&mut faults, Faults::decode(bytes))).await;
+        self.take(Kind::Counters, told, &mut |version, bytes| keep(&mut counters, Counters::decode(version, bytes)))
+            .await;
+        self.take(Kind::Access, told, &mut |_, bytes| keep(&mut access, AccessBytes::new(bytes))).await;
+        self.take(Kind::Statistics, told, &mut |_, bytes| keep(&mut statistics, statistics_item::decode(bytes))).await;
+        self.take(Kind::Balancing, told, &mut |_, bytes| keep(&mut balancing, balancing_item::decode(bytes))).await;
         // One that makes no sense is no alarm: the next charge tells anew.
         let balancing = balancing.filter(|_| report.of(Kind::Balancing) == Found::Good);
         // No sequence number is used twice, also not one that only the directory knows.

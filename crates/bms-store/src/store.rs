@@ -211,8 +211,8 @@ impl<'g, F: NorFlash> Store<'g, F> {
         }
     }
 
-    /// Appends a record to both banks; it is saved when one has it.
-    async fn save(&mut self, kind: Kind, payload: impl Fn(&mut Writer<'_>)) -> Result<(), SaveError<F::Error>> {
+    /// Appends a record to both banks; it is saved when one has it. (`dyn`: one copy of the code for all kinds.)
+    async fn save(&mut self, kind: Kind, payload: &dyn Fn(&mut Writer<'_>)) -> Result<(), SaveError<F::Error>> {
         self.flash.read_only = false;
         if self.newer & bit(kind) != 0 {
             return Err(SaveError::Newer);
@@ -221,12 +221,12 @@ impl<'g, F: NorFlash> Store<'g, F> {
         let mut result = Err(SaveError::TooLong);
         for bank in 0..2 {
             let region = self.bank(bank);
-            let mut written = self.write(&region, kind, &payload).await?;
+            let mut written = self.write(&region, kind, payload).await?;
             if self.wreck && written.is_err() {
                 // Nothing in it could be read anyway.
                 written = self.clear(&region).await.map_err(RegionError::Flash);
                 if written.is_ok() {
-                    written = self.write(&region, kind, &payload).await?;
+                    written = self.write(&region, kind, payload).await?;
                 }
             }
             self.note(bank, written.is_ok());
@@ -246,7 +246,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
         &mut self,
         region: &Range<u32>,
         kind: Kind,
-        payload: impl Fn(&mut Writer<'_>),
+        payload: &dyn Fn(&mut Writer<'_>),
     ) -> Result<Result<(), RegionError<F::Error>>, SaveError<F::Error>> {
         let label = (kind as u8, kind.version());
         let length = seal(&mut self.buffers.record, label, self.sequence, payload).map_err(|_| SaveError::TooLong)?;
@@ -258,7 +258,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
             return Ok(());
         }
         let faults = Faults { alarms: AlarmSet::EMPTY.with(Alarm::StorageCorrupt), ..Faults::default() };
-        self.save(Kind::Faults, |out| faults.encode(out)).await?;
+        self.save(Kind::Faults, &|out| faults.encode(out)).await?;
         self.wreck = false;
         Ok(())
     }
@@ -270,7 +270,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
     pub async fn save_config(&mut self, config: &ValidConfig) -> Result<(), SaveError<F::Error>> {
         self.own_up().await?;
         let firmware = self.firmware;
-        self.save(Kind::Config, |out| config_item::encode(config, &firmware, out)).await
+        self.save(Kind::Config, &|out| config_item::encode(config, &firmware, out)).await
     }
     /// Saves alarms, permanent faults, trip counts and user switches.
     ///
@@ -278,7 +278,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
     /// If no bank took it.
     pub async fn save_faults(&mut self, faults: &Faults) -> Result<(), SaveError<F::Error>> {
         self.own_up().await?;
-        self.save(Kind::Faults, |out| faults.encode(out)).await
+        self.save(Kind::Faults, &|out| faults.encode(out)).await
     }
     /// Saves state of charge, capacity, cycles, run time; the number of the next event is filled in.
     ///
@@ -287,7 +287,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
     pub async fn save_counters(&mut self, counters: &Counters) -> Result<(), SaveError<F::Error>> {
         self.own_up().await?;
         let counters = Counters { next_event: self.next_event, ..*counters };
-        self.save(Kind::Counters, |out| counters.encode(out)).await
+        self.save(Kind::Counters, &|out| counters.encode(out)).await
     }
     /// Saves the access control's record, at most [`ACCESS_LENGTH`] bytes.
     ///
@@ -298,7 +298,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
             return Err(SaveError::TooLong);
         }
         self.own_up().await?;
-        self.save(Kind::Access, |out| out.bytes(record)).await
+        self.save(Kind::Access, &|out| out.bytes(record)).await
     }
     /// Saves the lifetime statistics.
     ///
@@ -306,7 +306,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
     /// If no bank took it.
     pub async fn save_statistics(&mut self, statistics: &Statistics) -> Result<(), SaveError<F::Error>> {
         self.own_up().await?;
-        self.save(Kind::Statistics, |out| statistics_item::encode(statistics, out)).await
+        self.save(Kind::Statistics, &|out| statistics_item::encode(statistics, out)).await
     }
     /// Saves what the balancing strategy has learned.
     ///
@@ -314,7 +314,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
     /// If no bank took it.
     pub async fn save_balancing(&mut self, learned: &LearnedBalance) -> Result<(), SaveError<F::Error>> {
         self.own_up().await?;
-        self.save(Kind::Balancing, |out| balancing_item::encode(learned, out)).await
+        self.save(Kind::Balancing, &|out| balancing_item::encode(learned, out)).await
     }
     /// Appends an entry to the log; its number is filled in and given back.
     ///
@@ -350,7 +350,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
         let heads = self.heads;
         // Not of balancing: an older one does little harm, and the directory is written more often than anything else.
         let listed = heads.get(1..Kind::Balancing.index()).unwrap_or_default();
-        self.save(Kind::Directory, |out| listed.iter().for_each(|head| out.u32(*head))).await?;
+        self.save(Kind::Directory, &|out| listed.iter().for_each(|head| out.u32(*head))).await?;
         self.unsettled = false;
         Ok(())
     }

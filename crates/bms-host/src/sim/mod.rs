@@ -98,7 +98,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<Outcome, Failur
         Some(Command::Status(image)) => memory::status(image, directory, json, out),
         Some(Command::Log(image)) => memory::log(image, directory, json, out),
         Some(Command::StoreTest(tested)) => memory::store_test(*tested, arguments.seed.unwrap_or(1), json, out),
-        Some(Command::Serve(served)) => serve::run(served, arguments.seed, out),
+        Some(Command::Serve(served)) => serve::run(served, arguments.seed, store, out),
         Some(Command::Trace(recorded)) => trace::run(recorded, json, out),
         Some(Command::Balance(bench)) => balance::run(bench, arguments.seed, directory, json, out),
     }

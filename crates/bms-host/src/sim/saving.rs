@@ -9,7 +9,7 @@ use bms_core::Bms;
 use bms_core::config::ValidConfig;
 use bms_core::event::Event;
 use bms_core::time::{Instant, ms};
-use bms_store::{Blocking, Gate, Keeper, Layout, Loaded, Stall, Store, now};
+use bms_store::{AccessBytes, Blocking, Gate, Keeper, Layout, Loaded, Stall, Store, now};
 
 use crate::flash::{BANK_PAGES, FileFlash, LOG_PAGES};
 
@@ -58,6 +58,17 @@ impl Saving {
     /// The file cannot be used any more.
     pub fn again(self) -> Result<(Self, Loaded), FileError> {
         Self::open(&self.file, &self.firmware)
+    }
+    /// The calendar's time, in seconds since 1970, at the time 0 of the core; for a board in real time.
+    pub fn set_calendar(&self, seconds: u64) {
+        self.keeper.set_calendar(seconds, Instant::ZERO);
+    }
+    /// Saves the access record, at once: nothing may be answered before.
+    pub fn access(&mut self, record: &[u8], at: Instant) {
+        if let Some(record) = AccessBytes::from_bytes(record) {
+            self.keeper.access(record, at);
+            self.save();
+        }
     }
     /// Hears the events of a step and that it was done; saves what is due.
     pub fn step(&mut self, now_is: Instant, events: &[Event], bms: &mut Bms) {

@@ -16,6 +16,8 @@ use bms_core::units::Charge;
 use crate::fault::Delivery;
 use crate::trace::{self, Header, Operation, TraceError, TraceWriter};
 
+use bms_store::Loaded;
+
 use super::closed_loop::{self, ClosedLoop};
 use super::failure::FileError;
 use super::open_loop::OpenLoop;
@@ -42,6 +44,8 @@ pub struct Session {
     tracer: Option<Tracer>,
     /// The store, if the board has one.
     saving: Option<Saving>,
+    /// What the store had at the start.
+    loaded: Option<Loaded>,
 }
 
 /// Writes what the core is given and what it answers.
@@ -85,6 +89,7 @@ impl Session {
             stored: Stored::Nothing,
             tracer: None,
             saving: None,
+            loaded: None,
         }
     }
 
@@ -123,6 +128,7 @@ impl Session {
                     session.bms.restore(loaded.stored, ResetCause::PowerOn);
                 }
                 session.saving = Some(saving);
+                session.loaded = Some(loaded);
             }
             None => session.know_state_of_charge(scenario),
         }
@@ -185,6 +191,29 @@ impl Session {
     pub fn finish_store(&mut self) -> Result<(), FileError> {
         let socs = self.world.pack().map(|pack| pack.plant.socs().collect());
         self.saving.as_mut().map_or(Ok(()), |saving| saving.finish(socs))
+    }
+    /// What the store had at the start, if there is one.
+    #[must_use]
+    pub const fn loaded(&self) -> Option<&Loaded> {
+        self.loaded.as_ref()
+    }
+    /// A board in real time starts now, in seconds since 1970: how long it was off follows from the store. To be called before
+    /// the first step.
+    pub fn start_at(&mut self, calendar: Option<u64>) {
+        let Some(loaded) = &self.loaded else { return };
+        if loaded.stored != Stored::Nothing {
+            self.bms.was_off(loaded.off_seconds(calendar));
+        }
+        if let (Some(saving), Some(seconds)) = (&self.saving, calendar) {
+            saving.set_calendar(seconds);
+        }
+    }
+    /// Saves the access record, if there is a store.
+    pub fn save_access(&mut self, record: &[u8]) {
+        let now = self.now();
+        if let Some(saving) = &mut self.saving {
+            saving.access(record, now);
+        }
     }
     /// Asks something of the core; the trace keeps it.
     fn ask(&mut self, operation: Operation) -> Answer {

@@ -113,6 +113,7 @@ pub(crate) fn decode(payload: &[u8], firmware: &ValidConfig) -> Result<StoredCon
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 mod tests {
+    use bms_core::protection::Alarm;
     use bms_core::units::ah;
 
     use super::*;
@@ -169,5 +170,23 @@ mod tests {
         buffer[5] -= 1;
         let Ok(StoredConfig::Valid(loaded)) = decode(&buffer[..length - 5], &FIRMWARE) else { panic!("not valid") };
         assert_eq!(loaded, FIRMWARE);
+    }
+
+    /// S01: the numbers that images use are written down, and none is ever used again for something else.
+    #[test]
+    fn numbers_are_never_used_again() {
+        let list = include_str!("numbers.txt");
+        let part = |title: &str| -> Vec<&str> {
+            let lines = list.lines().skip_while(|line| *line != title).skip(1);
+            lines.take_while(|line| !line.starts_with('[')).collect()
+        };
+        let parameters: Vec<_> = bms_core::config::PARAMETERS.iter().map(|parameter| parameter.name).collect();
+        let numbers: Vec<_> = ParameterId::ALL.iter().map(|id| *id as usize).collect();
+        assert_eq!(part("[parameters]"), parameters, "add a new parameter at the end of the table and of numbers.txt");
+        assert_eq!(numbers, (0..parameters.len()).collect::<Vec<_>>());
+        let alarms: Vec<_> = Alarm::ALL.iter().map(|alarm| alarm.name()).collect();
+        let numbers: Vec<_> = Alarm::ALL.iter().map(|alarm| *alarm as usize).collect();
+        assert_eq!(part("[alarms]"), alarms, "add a new alarm at the end of the table and of numbers.txt");
+        assert_eq!(numbers, (0..alarms.len()).collect::<Vec<_>>());
     }
 }

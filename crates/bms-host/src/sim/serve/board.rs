@@ -1,12 +1,14 @@
 //! The board behind a served link: the simulated pack, the core, and who may change it.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use bms_core::access::{Access, Change, Session as Shown};
+use bms_core::access::{Access, AccessRecord, Change, Session as Shown};
 use bms_core::bms::Refusal;
 use bms_core::config::Model;
 use bms_core::event::{Event, PasswordKind};
 use bms_core::time::{Instant, secs};
+use bms_store::{Kind, Loaded};
 use bms_wire::board::{Board, Identity, View};
 use bms_wire::logbook::Logbook;
 use bms_wire::telemetry::Telemetry;
@@ -40,7 +42,7 @@ impl ServedBoard {
     ///
     /// # Errors
     /// If a file cannot be used.
-    pub fn new(arguments: &ServeArguments, seed: u64) -> Result<Self, FileError> {
+    pub fn new(arguments: &ServeArguments, seed: u64, store: Option<&Path>) -> Result<Self, FileError> {
         let state = arguments.state.as_deref().map(State::load).transpose()?;
         let cells = arguments.cells.or(state.as_ref().and_then(State::cell_count)).unwrap_or(16);
         let scenario = match &arguments.scenario {
@@ -51,10 +53,17 @@ impl ServedBoard {
                 scenario::parse(file, &resting_pack(cells, capacity)).map_err(|refused| usable(file, refused))?
             }
         };
-        let mut session = Session::of(&scenario, seed)?;
+        let mut session = Session::with_store(&scenario, seed, store)?;
+        let calendar = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
+        session.start_at(calendar);
         session.step();
-        let mut access = Access::factory(salt(seed));
-        if let Some(password) = &arguments.settings_password {
+        let stored = session.loaded().map(|loaded| stored_access(store, loaded)).transpose()?.flatten();
+        let mut access =
+            stored.map_or_else(|| Access::factory(salt(seed)), |record| Access::restored(record, Instant::ZERO));
+        // A chosen password that is stored already is not chosen again.
+        if let Some(password) = &arguments.settings_password
+            && !access.record().is_chosen(PasswordKind::Settings)
+        {
             let new = password.as_bytes();
             let asked = [b"123456".as_slice(), new, new];
             access.change_password(Instant::ZERO, PasswordKind::Settings, asked, salt(seed.wrapping_add(1))).map_err(
@@ -108,6 +117,20 @@ impl ServedBoard {
         }
         self.refresh();
     }
+    /// Saves what the access control wants saved; before anything is answered.
+    pub fn save_access(&mut self) {
+        if let Some(record) = self.access.record_to_store() {
+            self.session.save_access(&record.to_bytes());
+        }
+    }
+    /// Saves everything.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn finish(&mut self) -> Result<(), FileError> {
+        self.save_access();
+        self.session.finish_store()
+    }
     /// When the pack steps next, in ms.
     #[must_use]
     pub fn next_step_ms(&self) -> u64 {
@@ -158,6 +181,20 @@ impl Board for ServedBoard {
         self.random = self.random.wrapping_add(1);
         salt(self.random)
     }
+}
+
+/// The access record in a store; `None` if none was ever saved. One that is unreadable lets nobody in, and nothing is served.
+fn stored_access(store: Option<&Path>, loaded: &Loaded) -> Result<Option<AccessRecord>, FileError> {
+    let unreadable = || {
+        let file = store.unwrap_or(Path::new("--store"));
+        FileError::whole(file, "the passwords in it are unreadable; nobody is let in")
+    };
+    if loaded.report.of(Kind::Access).is_bad() || loaded.report.wreck {
+        return Err(unreadable());
+    }
+    let Some(bytes) = &loaded.access else { return Ok(None) };
+    let record = bytes.as_bytes().try_into().ok().and_then(AccessRecord::from_bytes);
+    record.map(Some).ok_or_else(unreadable)
 }
 
 /// Bytes from a seed; a simulator has no secrets.

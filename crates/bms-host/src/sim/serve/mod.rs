@@ -27,8 +27,14 @@ const LINGER_MS: u64 = 1_000;
 ///
 /// # Errors
 /// If a file or port cannot be used.
-pub fn run(arguments: &ServeArguments, seed: Option<u64>, out: &mut dyn Write) -> Result<Outcome, Failure> {
-    let mut board = ServedBoard::new(arguments, seed.unwrap_or(1))?;
+pub fn run(
+    arguments: &ServeArguments,
+    seed: Option<u64>,
+    store: Option<&Path>,
+    out: &mut dyn Write,
+) -> Result<Outcome, Failure> {
+    let mut board = ServedBoard::new(arguments, seed.unwrap_or(1), store)?;
+    board.save_access();
     let port = if let Some(interface) = &arguments.socketcan {
         if !matches!(arguments.link, LinkKind::JkCan | LinkKind::InverterCan) {
             return Err(FileError::whole(Path::new("--socketcan"), "only with jk-can and inverter-can").into());
@@ -43,7 +49,9 @@ pub fn run(arguments: &ServeArguments, seed: Option<u64>, out: &mut dyn Write) -
     } else {
         port::standard()
     };
-    match serve(&mut board, links::open(arguments).as_mut(), port) {
+    let served = serve(&mut board, links::open(arguments).as_mut(), port);
+    board.finish()?;
+    match served {
         // The client went away.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
         other => Ok(other.map(|()| Outcome::Done)?),
@@ -59,6 +67,8 @@ fn serve(board: &mut ServedBoard, link: &mut dyn links::Link, mut port: Port) ->
         let now_ms = elapsed();
         board.advance_to(now_ms);
         link.poll(Instant::from_millis(now_ms), board, &mut out);
+        // First saved, then answered: else cutting the power after a wrong guess would give another one for nothing.
+        board.save_access();
         if !out.is_empty() {
             port.out.write_all(&out)?;
             port.out.flush()?;

@@ -36,7 +36,7 @@ use crate::units::Voltage;
 /// `N` sizes the buffers for the cells (how many there are is a parameter), `E` estimates the state of charge, `S`
 /// chooses what to balance. The defaults are exact counting and charge quotas; the manual's own balancing rule is
 /// [`ManualRule`](crate::balancing::ManualRule), with [`Bms::with_parts`]. `F` says which of heater and precharge path the
-/// board has. What a board lacks is [`NotFitted`](crate::fittings::NotFitted) and costs nothing: see
+/// board has. What a board lacks is [`NotFitted`] and costs nothing: see
 /// [`fittings`](crate::fittings).
 #[derive(Clone, Debug)]
 pub struct Bms<const N: usize = 24, E = CoulombCounter, S = Quota<N>, F: Fittings = AllFitted> {

@@ -4,7 +4,7 @@
 //! states × faults × pushes ─► Bench (plant + core + watchdog) ─► Watch (the plant's truth) ─► table of outcomes
 //! ```
 //! * [`truth`]: what is unsafe, judged by the plant alone: an energy path closed beyond its limit for too long.
-//! * [`bench`]: the pack with its core, a watchdog, and the watch over both.
+//! * [`mod@bench`]: the pack with its core, a watchdog, and the watch over both.
 //! * [`matrix`]: every fault in every operating state, with the pack pushed over each of its limits meanwhile.
 
 pub mod bench;

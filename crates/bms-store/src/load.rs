@@ -350,7 +350,8 @@ fn stored(
     if nothing && report.is_corrupt() {
         return Stored::Corrupt;
     }
-    if nothing && !report.are_counters_corrupt() {
+    // What balancing has learned may be the first record of all.
+    if nothing && balancing.is_none() && !report.are_counters_corrupt() {
         return Stored::Nothing;
     }
     let faults = faults.unwrap_or_default();

@@ -3,7 +3,7 @@
 use bms_core::command::{Command, Expiring, Limits};
 use bms_core::measurement::{Group, Input, Reading, Sample};
 use bms_core::port::ErrorKind;
-use bms_core::protection::Alarm;
+use bms_core::protection::{Alarm, AlarmSet};
 use bms_core::time::Instant;
 use bms_core::units::Temperature;
 
@@ -55,6 +55,8 @@ pub struct LessInformed {
     input: fn() -> Input<'static>,
     /// A group was not measured in this step, which is no fault.
     paused: bool,
+    /// The full sample tells of a short circuit, and this one has no inputs.
+    new_short_unheard: bool,
     /// For messages.
     what: &'static str,
 }
@@ -73,16 +75,15 @@ impl LessInformed {
 pub fn less_informed(sample: &Sample, turn: u32, seen: u32) -> LessInformed {
     let mut poor = *sample;
     let index = (turn >> 5) as usize;
+    let new_short_unheard = matches!(&sample.inputs, Group::Measured { value, .. } if value.short_circuit);
     let what = match turn % 16 {
         0 => {
-            return LessInformed {
-                sample: None,
-                input: || Input::Lost(ErrorKind::Timeout),
-                paused: false,
-                what: "lost",
-            };
+            let input = || Input::Lost(ErrorKind::Timeout);
+            return LessInformed { sample: None, input, paused: false, new_short_unheard, what: "lost" };
         }
-        1 => return LessInformed { sample: None, input: || Input::Tick, paused: true, what: "tick" },
+        1 => {
+            return LessInformed { sample: None, input: || Input::Tick, paused: true, new_short_unheard, what: "tick" };
+        }
         2 => fail(&mut poor.cells, "cells failed"),
         3 => pause(&mut poor.cells, "cells paused"),
         4 => fail(&mut poor.current, "current failed"),
@@ -116,7 +117,14 @@ pub fn less_informed(sample: &Sample, turn: u32, seen: u32) -> LessInformed {
             "the MOS sensor invalid"
         }
     };
-    LessInformed { sample: Some(poor), input: || Input::Tick, paused: what.ends_with("paused"), what }
+    let new_short_unheard = new_short_unheard && matches!(poor.inputs, Group::Failed);
+    LessInformed {
+        sample: Some(poor),
+        input: || Input::Tick,
+        paused: what.ends_with("paused"),
+        new_short_unheard,
+        what,
+    }
 }
 
 /// A measured group that now fails; one that did not measure stays as it is.
@@ -159,7 +167,12 @@ pub fn check_less_informed(
         only_less.balance = false;
     }
     assert!(only_less.all_open(), "law 2 at {now:?}: less information ({}) closed {only_less:?}", how.what);
-    let cleared = before.alarms.minus(less.alarms).common(full.alarms);
+    let mut cleared = before.alarms.minus(less.alarms).common(full.alarms);
+    if how.new_short_unheard {
+        // The old one ended by its own time; that a new one came in this very step cannot be known without the input. No
+        // switch closes for it, as asserted above, and the comparator holds its level until the input is read.
+        cleared = cleared.minus(AlarmSet::of(&[Alarm::ShortCircuit]));
+    }
     assert!(
         cleared.is_empty(),
         "law 2 at {now:?}: less information ({}) cleared {:?}",

@@ -232,10 +232,16 @@ pub fn worse_physics(world: &World, turn: u32, quiet: bool, seen: u32, bypass: i
         }
         4 if known => {
             outwards(&mut worse.temperatures.battery[sensor], tenths)?;
+            if spread(&worse.temperatures.battery) < spread(&world.temperatures.battery) {
+                return None;
+            }
             (true, true, "a warmer battery")
         }
         5 if known => {
             outwards(&mut worse.temperatures.battery[sensor], -tenths)?;
+            if spread(&worse.temperatures.battery) < spread(&world.temperatures.battery) {
+                return None;
+            }
             (true, false, "a colder battery")
         }
         6 => {
@@ -260,6 +266,13 @@ fn outwards(reading: &mut Reading<Temperature>, by: i32) -> Option<()> {
     }
     *reading = Reading::Valid(value.plus(Temperature::from_tenths(by)));
     Some(())
+}
+
+/// Between the coldest and the warmest, in tenths of a kelvin. A sensor that comes nearer to the others is not worse in every
+/// respect.
+fn spread(battery: &[Reading<Temperature>]) -> i32 {
+    let known = || battery.iter().filter_map(|reading| reading.valid()).map(Temperature::as_tenths);
+    known().max().unwrap_or(0) - known().min().unwrap_or(0)
 }
 
 /// Law 3.

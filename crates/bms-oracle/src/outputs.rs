@@ -22,7 +22,8 @@ fn temperatures_usable(oracle: &Oracle) -> bool {
     sensors.iter().all(|index| oracle.sensors[*index].usable(oracle.now, oracle.get(P::TemperatureLostTime)).is_some())
 }
 
-/// Law 2: a step that lacks a required reading closes nothing, nor does one that lacks what X03 and X19 compared before.
+/// Law 2: a step that lacks a required reading closes nothing, nor does one that lacks what X03 and X19 compared before, nor one
+/// whose inputs failed: they might tell of a failed self-test or a short circuit.
 pub fn all_usable(oracle: &Oracle, step: &Step) -> bool {
     let stale = oracle.stale();
     let missing = |known: &Known<i64>| known.last.is_some() && known.usable(oracle.now, stale).is_none();
@@ -30,7 +31,8 @@ pub fn all_usable(oracle: &Oracle, step: &Step) -> bool {
     let terminal_compared = oracle.get(P::TerminalMismatchVoltage) != 0 && oracle.terminal.last.is_some();
     let uncompared = ((stack_compared || terminal_compared) && missing(&oracle.stack))
         || (terminal_compared && missing(&oracle.terminal));
-    scan_of(step).is_some_and(|(_, scan)| scan.complete().is_some()) && complete(oracle) && !uncompared
+    let unheard = matches!(step.inputs, News::Failed);
+    scan_of(step).is_some_and(|(_, scan)| scan.complete().is_some()) && complete(oracle) && !uncompared && !unheard
 }
 
 pub(crate) fn latch_set(oracle: &Oracle) -> bool {

@@ -123,8 +123,8 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         };
     }
 
-    /// Whether anything may close in this step: it brought a complete scan of the cells, lacks no required reading, and
-    /// follows no request or change (N07).
+    /// Whether anything may close in this step: it brought a complete scan of the cells, lacks no required reading, could read
+    /// the inputs if it was to, and follows no request or change (N07).
     fn closable(&self) -> bool {
         let measured = &self.measurement;
         let missing = |channel| measured.channels.known(channel) && !measured.channels.usable(channel);
@@ -134,7 +134,8 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             self.config.get(P::TerminalMismatchVoltage) != 0 && measured.channels.known(Channel::Terminal);
         let unchecked = ((stack_check || terminal_check) && missing(Channel::Stack))
             || (terminal_check && missing(Channel::Terminal));
-        measured.channels.fresh(Channel::Cells) && measured.usable && !unchecked && !self.flags.has(Flags::CHANGED)
+        let complete = measured.channels.fresh(Channel::Cells) && measured.usable && !measured.inputs_failed;
+        complete && !unchecked && !self.flags.has(Flags::CHANGED)
     }
 
     /// One switch: closed only while wanted and not inhibited (P17); closing also needs [`Self::closable`] and no

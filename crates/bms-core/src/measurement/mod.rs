@@ -59,6 +59,8 @@ pub(crate) struct Measurement<const N: usize> {
     pub feedback_fresh: bool,
     pub inputs: Inputs,
     pub inputs_fresh: bool,
+    /// This step was to read the inputs, and could not.
+    pub inputs_failed: bool,
     pub open_wires: OpenWires,
     /// Every required channel has a newest reading that is good and not stale, as of the last step; see
     /// [`Measurement::complete_extremes`].
@@ -124,6 +126,7 @@ impl<const N: usize> Measurement<N> {
                 self_test_failed: false,
             },
             inputs_fresh: false,
+            inputs_failed: false,
             open_wires: OpenWires::new(),
             usable: false,
             outside: Outside::NOTHING,
@@ -137,6 +140,7 @@ impl<const N: usize> Measurement<N> {
         self.feedback_fresh = false;
         self.scanned = false;
         self.inputs_fresh = false;
+        self.inputs_failed = false;
         self.temperatures.fresh = false;
         self.outside = Outside::NOTHING;
         match input {
@@ -175,9 +179,13 @@ impl<const N: usize> Measurement<N> {
             self.feedback = *value;
             self.feedback_fresh = true;
         }
-        if let Group::Measured { value, .. } = &sample.inputs {
-            self.inputs = *value;
-            self.inputs_fresh = true;
+        match &sample.inputs {
+            Group::Measured { value, .. } => {
+                self.inputs = *value;
+                self.inputs_fresh = true;
+            }
+            Group::Failed => self.inputs_failed = true,
+            Group::NotMeasured => {}
         }
         if let Some(value) = self.channels.arrival(Channel::Cells, &sample.cells) {
             self.take_cells(value, limits);

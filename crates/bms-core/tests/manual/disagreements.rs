@@ -333,3 +333,24 @@ fn a_row_that_is_switched_off_ends() {
     pack.step();
     assert!(!pack.has(Alarm::DischargeUndertemperature));
 }
+
+/// X20 P11: inputs that cannot be read may tell of a failed self-test or a short circuit: nothing closes until they can (law 2).
+/// A board that has none, or does not read them in this step, waits for nothing.
+#[test]
+fn nothing_closes_while_the_inputs_fail() {
+    for profile in PROFILES {
+        for presence in [Presence::Failed, Presence::NotMeasured] {
+            let mut pack = Setup::new(profile).started();
+            pack.all_cells(mv(2_690));
+            pack.until(secs(120), "empty", |pack| pack.has(Alarm::CellUndervoltage) && !pack.closed().1);
+            pack.inputs_group = presence;
+            pack.all_cells(mv(3_300));
+            pack.until(secs(120), "recovered", |pack| !pack.has(Alarm::CellUndervoltage));
+            if presence == Presence::Failed {
+                pack.throughout(secs(2), "inputs unread", |pack| !pack.closed().1);
+                pack.inputs_group = Presence::Measured;
+            }
+            pack.until(secs(2), "closed again", |pack| pack.closed().1);
+        }
+    }
+}

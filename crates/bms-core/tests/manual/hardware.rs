@@ -27,7 +27,7 @@ impl Pack {
             stack: self.line(self.stack, at),
             terminal: self.line(self.terminal, at),
             feedback: Group::at(at, self.feedback()),
-            inputs: Group::at(at, inputs),
+            inputs: arriving(self.inputs_group, at, inputs),
         }
     }
     fn line(&self, line: Line, at: Instant) -> Group<Voltage> {

@@ -84,6 +84,7 @@ pub struct Pack {
     pub terminal: Line,
     pub inputs: Inputs,
     pub cells_group: Presence,
+    pub inputs_group: Presence,
     pub current_group: Presence,
     pub temperatures_group: Presence,
     /// How long before the step the readings were taken.
@@ -140,6 +141,7 @@ impl Pack {
             terminal: if board.terminal_voltage { Line::Sum(Voltage::ZERO) } else { Line::Absent },
             inputs: Inputs::default(),
             cells_group: Presence::Measured,
+            inputs_group: Presence::Measured,
             current_group: Presence::Measured,
             temperatures_group: Presence::Measured,
             sample_age: 0,

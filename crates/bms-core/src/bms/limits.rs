@@ -48,6 +48,9 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         if discharge && !inhibited(Inhibit::DISCHARGE) && !stuck {
             discharge_current =
                 part(through(config.current(P::DischargeOvercurrentProtection), charge), discharge_taper);
+            if !self.measurement.usable {
+                discharge_current = discharge_current.min(self.command.limits.discharge_current);
+            }
         }
         Limits {
             charge_voltage: config.voltage(P::CellOvervoltageRecovery).times(i32::from(config.cell_count())),

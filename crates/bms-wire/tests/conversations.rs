@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod bench;
+mod can;
 
 use bench::{Bench, at};
 use bms_core::access::{Challenge, Change, Reading, derive_key, login_proof, mask, seal, session_key};
@@ -507,39 +508,6 @@ fn inverter_frames_keep_their_times() {
         assert!(bus.inverter_lost(at(63_000)));
         bus.receive(at(63_000), &can::Frame { id: 0x305, data: vec![0; 8] });
         assert!(!bus.inverter_lost(at(72_000)) && bus.inverter_lost(at(73_001)));
-    }
-}
-
-mod can {
-    use embedded_can::Id;
-
-    #[derive(Clone, Debug)]
-    pub struct Frame {
-        pub id: u32,
-        pub data: Vec<u8>,
-    }
-    impl embedded_can::Frame for Frame {
-        fn new(id: impl Into<Id>, data: &[u8]) -> Option<Self> {
-            Some(Self { id: bms_wire::can::number(id.into()), data: data.to_vec() })
-        }
-        fn new_remote(_: impl Into<Id>, _: usize) -> Option<Self> {
-            None
-        }
-        fn is_extended(&self) -> bool {
-            self.id > 0x7ff
-        }
-        fn is_remote_frame(&self) -> bool {
-            false
-        }
-        fn id(&self) -> Id {
-            bms_wire::can::identifier(self.id, 0).unwrap()
-        }
-        fn dlc(&self) -> usize {
-            self.data.len()
-        }
-        fn data(&self) -> &[u8] {
-            &self.data
-        }
     }
 }
 

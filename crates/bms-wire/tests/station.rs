@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod bench;
+mod can;
 
 use std::collections::VecDeque;
 
@@ -14,8 +15,9 @@ use bms_wire::inverter_can::{Dialect, InverterCan};
 use bms_wire::jk_can::JkCan;
 use bms_wire::station::{KEY_WINDOW, Serial, Station};
 use bms_wire::uart::{UPLOAD_PAUSE, UPLOAD_PERIOD, View4e57};
+use can::Frame;
+use embedded_can::Frame as _;
 use embedded_can::nb::Can;
-use embedded_can::{Frame as _, Id};
 
 static IDENTITY: Identity = Identity::WIDEST;
 
@@ -196,34 +198,4 @@ fn jk_can_on_a_bus() {
         assert_eq!(firmware.board.bms.status().switches.charge, !key);
     }
     assert!(bus.sent.iter().any(|frame| frame.id == 0x2f4));
-}
-
-#[derive(Clone, Debug)]
-struct Frame {
-    id: u32,
-    data: Vec<u8>,
-}
-
-impl embedded_can::Frame for Frame {
-    fn new(id: impl Into<Id>, data: &[u8]) -> Option<Self> {
-        Some(Self { id: bms_wire::can::number(id.into()), data: data.to_vec() })
-    }
-    fn new_remote(_: impl Into<Id>, _: usize) -> Option<Self> {
-        None
-    }
-    fn is_extended(&self) -> bool {
-        self.id > 0x7ff
-    }
-    fn is_remote_frame(&self) -> bool {
-        false
-    }
-    fn id(&self) -> Id {
-        bms_wire::can::identifier(self.id, 0).unwrap()
-    }
-    fn dlc(&self) -> usize {
-        self.data.len()
-    }
-    fn data(&self) -> &[u8] {
-        &self.data
-    }
 }

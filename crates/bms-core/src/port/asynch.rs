@@ -118,7 +118,8 @@ sense!(
     FeedbackSense, feedback -> Feedback
 );
 sense!(
-    /// Reads the digital inputs.
+    /// Reads the digital inputs. While this fails nothing closes; what is
+    /// closed stays closed.
     InputSense, inputs -> Inputs
 );
 

@@ -102,7 +102,8 @@ sense!(
     FeedbackSense, feedback -> Feedback
 );
 sense!(
-    /// Reads the digital inputs. MUST report the short-circuit *latch*, not the comparator's level.
+    /// Reads the digital inputs. MUST report the short-circuit *latch*, not the comparator's level. While this fails nothing closes; what is
+    /// closed stays closed.
     InputSense, inputs -> Inputs
 );
 

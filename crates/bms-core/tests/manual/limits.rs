@@ -5,7 +5,7 @@ use bms_core::config::{ParameterId as P, Profile};
 use bms_core::time::secs;
 use bms_core::units::{Current, Voltage, amps, mv};
 
-use crate::harness::{Pack, Setup, tenths};
+use crate::harness::{Pack, Presence, Setup, tenths};
 
 /// What a charger and an inverter are told, in A.
 fn limits(pack: &Pack) -> (i32, i32) {
@@ -103,5 +103,27 @@ fn a_charger_that_obeys_late_settles() {
         let late = &history[2_000..];
         let (low, high) = (late.iter().min().unwrap(), late.iter().max().unwrap());
         assert!(high - low <= 4 && *low > 50, "delay {delay}: {low} to {high} A");
+    }
+}
+
+/// X09 S04: with a required reading missing no limit rises, whatever is changed meanwhile (law 2); with it back, it does.
+#[test]
+fn no_limit_rises_while_a_reading_is_missing() {
+    let lines: [fn(&mut Pack) -> &mut Presence; 2] = [|pack| &mut pack.cells_group, |pack| &mut pack.current_group];
+    for lost in lines {
+        let mut pack = Setup::new(Profile::Default)
+            .set(P::ChargeOvercurrentProtection, 50_000)
+            .set(P::DischargeOvercurrentProtection, 50_000)
+            .started();
+        assert_eq!(limits(&pack), (50, 50));
+        *lost(&mut pack) = Presence::Failed;
+        pack.step();
+        pack.set(P::ChargeOvercurrentProtection, 150_000).unwrap();
+        pack.set(P::DischargeOvercurrentProtection, 150_000).unwrap();
+        pack.steps(3);
+        assert_eq!((limits(&pack), pack.closed()), ((50, 50), (true, true)));
+        *lost(&mut pack) = Presence::Measured;
+        pack.steps(3);
+        assert_eq!(limits(&pack), (150, 150));
     }
 }

@@ -16,6 +16,12 @@ pub(super) fn ratio(a: i64, b: i64) -> i64 {
     a.checked_div(b).unwrap_or(0)
 }
 
+/// A value brought between a bound and its opposite. (`clamp` could panic, if the bound were negative.)
+#[inline]
+pub(super) fn bounded(value: i64, bound: i64) -> i64 {
+    value.max(bound.saturating_neg()).min(bound)
+}
+
 /// A 64-bit value brought back into 32 bits.
 #[inline]
 pub(super) fn narrow(value: i64) -> i32 {

@@ -2,7 +2,7 @@
 
 use super::{ModelEstimator, Observation, Phase};
 use crate::estimation::bank::{COUNT, POINTS, Pass, SPACING, STEEPEST};
-use crate::estimation::math::{ONE, from_millionths, logarithm, narrow, ratio, scaled};
+use crate::estimation::math::{ONE, bounded, from_millionths, logarithm, narrow, ratio, scaled};
 use crate::estimation::model::between_knots;
 use crate::estimation::tracker::{Seen, deviation, variance};
 
@@ -161,7 +161,7 @@ impl ModelEstimator {
             // Rounding must not make the tie closer than the two are uncertain.
             let root = |variance: i64| (variance.max(0) as u64).isqrt() as i64;
             let limit = scaled(root(spread).saturating_mul(root(found.bias_variance)), 31, 5);
-            self.tracker.covariance.cb = found.bias_tie.clamp(limit.saturating_neg(), limit);
+            self.tracker.covariance.cb = bounded(found.bias_tie, limit);
             self.tracker.covariance.rr = found.resistance_variance;
             self.phase = Phase::Tracker;
         }

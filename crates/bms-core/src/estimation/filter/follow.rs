@@ -77,6 +77,7 @@ impl ModelEstimator {
         let Some(voltage) = seen.voltage else { return };
         let polarisation = i64::from(between_knots(&model, &self.resistances.polarisation(&seen.currents), soc));
         let resistance = self.tracker.states.resistance;
+        self.load = narrow(polarisation.saturating_add(scaled(polarisation, resistance, 30))).saturating_abs();
         let expected = mean
             .saturating_add(i64::from(model.thermal(soc, self.temperature)))
             .saturating_add(polarisation)

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub steps: u32,
     /// Steps in which hypotheses were compared.
     pub searching: u32,
+    /// How many cells' differences were known, in one step a minute.
+    pub cells: u32,
     /// Anchors reached: full and empty.
     pub anchors: (u32, u32),
 }
@@ -172,6 +174,13 @@ impl Run {
             digest.word(u64::from(learned.soc_sigma_millionths));
             digest.word(learned.current_offset_microamps as u64);
             digest.word(learned.hysteresis_permille as u64);
+            for cell in 0..usize::from(CELLS) {
+                let known = status.cell_differences.get(cell);
+                digest.word(known.map_or(u64::MAX, |known| {
+                    (known.millionths as u32 as u64) << 32 | u64::from(known.sigma_millionths)
+                }));
+                self.outcome.cells += u32::from(known.is_some());
+            }
             digest.word(u64::from(learned.capacity_sigma_permille) << 16 | u64::from(learned.resistance_permille));
         }
     }
@@ -270,9 +279,11 @@ pub fn standard_trace() -> Outcome {
         let one = Run::new(chemistry).run();
         assert!(one.searching > 0 && one.searching < one.steps, "hypotheses and tracker both had their turn");
         assert!(one.anchors.0 > 0 && one.anchors.1 > 0, "{chemistry:?}: both anchors were reached");
+        assert!(one.cells > 0, "{chemistry:?}: cells were told apart");
         digest.word(one.hash);
         sum.steps += one.steps;
         sum.searching += one.searching;
+        sum.cells += one.cells;
         sum.anchors = (sum.anchors.0 + one.anchors.0, sum.anchors.1 + one.anchors.1);
     }
     Outcome { hash: digest.finish(), ..sum }

@@ -286,6 +286,7 @@ fn bit(cell: u8) -> u32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test")]
 mod tests {
     use super::*;
     use crate::time::Instant;

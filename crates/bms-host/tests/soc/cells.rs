@@ -140,3 +140,17 @@ fn a_plateau_tells_nothing_of_a_cell() {
     let status = pack.bms().status();
     assert!((0..12).all(|cell| status.cell_differences.get(cell).is_none()));
 }
+
+/// D21: the status page shows how far the cells lie apart, and how sure that is; nothing where nothing is known.
+#[test]
+fn the_page_shows_how_far_the_cells_lie_apart() {
+    let mut pack = pack(Chemistry::LiIon, true, 0.7, 6, |_| {});
+    let line = |pack: &Pack| {
+        let page = bms_host::sim::report::page(pack.bms(), "a pack");
+        page.summary.iter().find(|(label, _)| *label == "Charge of cells").map(|(_, value)| value.clone())
+    };
+    assert_eq!(line(&pack), None);
+    pack.run_for(secs(600));
+    let shown = line(&pack).expect("known after ten minutes at rest");
+    assert!(shown.starts_with('-') && shown.contains(" to +") && shown.contains('±'), "{shown}");
+}

@@ -8,15 +8,16 @@ use std::rc::Rc;
 use bms_core::balancing::{LearnedBalance, Strategy};
 use bms_core::bms::Request;
 use bms_core::config::{BoardDefinition, ParameterId};
+use bms_core::lifecycle::State;
 use bms_core::prelude::*;
-use bms_host::flash::campaign::{PACK, images, sequence};
+use bms_host::flash::campaign::{PACK, images, sequence, torn_and_flipped};
 use bms_host::flash::{RamError, RamFlash};
 use bms_host::plant::{Load, PackSpec};
 use bms_host::rig::Rig;
 use bms_store::wear::{Flash, RATES, Rates};
 use bms_store::{
-    Blocking, Counters, Faults, Found, Gate, Keeper, Kind, Layout, Loaded, Moment, SaveError, Stall, Statistics, Store, now,
-    poll_once,
+    Blocking, Counters, Faults, Found, Gate, Keeper, Kind, Layout, Loaded, Moment, SaveError, Stall, Statistics, Store,
+    now, poll_once,
 };
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
@@ -29,6 +30,20 @@ fn nothing_is_lost_wherever_the_power_is_cut() {
     println!("{figures:#?}");
     assert!(figures.cuts() > 3_000 && figures.images == 100 && figures.cuts_erasing > 0, "{figures:?}");
     assert_eq!(figures.lost, 0, "{figures:#?}");
+}
+
+/// T01 T10: a torn write or erase, and one rotten bit besides: still old or new, but for at most one entry of the log.
+#[test]
+fn a_torn_word_and_a_flipped_bit_together_lose_nothing() {
+    let mut state = 0x5eed_u64;
+    let mut byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    for number in 0..400 {
+        let script: Vec<u8> = (0..8 + number % 90).map(|_| byte()).collect();
+        torn_and_flipped(&script).unwrap_or_else(|lost| panic!("script {number}: {lost}"));
+    }
 }
 
 type Ram = RamFlash<4, 4096>;
@@ -288,7 +303,7 @@ fn a_shutdown_saves_once_and_ends() {
         let mut saving = pin!(keeper.run(&mut store));
         for step in 0..1_000_u32 {
             if step == 200 {
-                rig.request(Request::ShutDown).unwrap();
+                rig.request(Request::Shutdown).unwrap();
                 written = touched.written.get();
             }
             rig.step();
@@ -312,7 +327,7 @@ fn a_shutdown_saves_once_and_ends() {
     let written = touched.written.get() - written;
     println!("off {} steps after the shutdown began, {written} bytes written", off - told);
     // Counters, statistics, faults, balancing, the event and the directory, twice each.
-    assert!(off - told <= 20 && written <= 2_400, "{} steps, {written} bytes", off - told);
+    assert!(off - told <= 10 && written <= 2_400, "{} steps, {written} bytes", off - told);
 }
 
 /// D09 D02: in a pack at work the flash is written a chunk at a time and erased only with the switches open; nothing that is

@@ -221,10 +221,7 @@ async fn sort_out<F: NorFlash>(
 }
 
 /// Notes which blank pages are spare: all but the one behind the page in use, or, when that has just been closed, behind it.
-async fn note_spares<F: NorFlash>(
-    flash: &mut Paced<'_, F>,
-    region: &Range<u32>,
-) -> Result<(), RegionError<F::Error>> {
+async fn note_spares<F: NorFlash>(flash: &mut Paced<'_, F>, region: &Range<u32>) -> Result<(), RegionError<F::Error>> {
     for page in Paced::<F>::pages(region) {
         flash.set_spare(page, false);
     }

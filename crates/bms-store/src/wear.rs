@@ -223,7 +223,9 @@ mod tests {
             let hours = |minutes: u64| minutes as f64 / 60.0;
             let (bank_hours, log_hours) =
                 (hours(flash.minutes_without_erasing(RATES)), hours(flash.log_minutes_without_erasing(RATES)));
-            println!("{name}: {bank_hours:.1} h of writing to the banks without one of the erases of a page, {log_hours:.1} h to the log");
+            println!(
+                "{name}: {bank_hours:.1} h of writing to the banks without one of the erases of a page, {log_hours:.1} h to the log"
+            );
             assert!(bank <= 10_000 && log <= 10_000, "{name}: {bank}, {log}");
         }
     }

@@ -82,8 +82,8 @@ class Reset extends Error {}
 
 // What of the boot ROM the flash driver calls. Each function is a breakpoint, at which the host does its work.
 const ROM = 0x100;
-const STORE = 2048 * 1024 - 96 * 1024;
-const BANKS = 64 * 1024;
+const STORE = 2048 * 1024 - 112 * 1024;
+const BANKS = 80 * 1024;
 // W25Q16JV, typical by its data sheet: a sector is erased in 45 ms, a page programmed in 0.4 ms.
 const ERASE_NS = 45_000_000;
 const PROGRAM_NS = 400_000;

@@ -8,7 +8,7 @@ use embassy_rp::flash::{self, Flash};
 use embassy_rp::peripherals::FLASH;
 
 const SIZE: usize = 2_048 * 1_024;
-const BANK_PAGES: u32 = 8;
+const BANK_PAGES: u32 = 10;
 const LOG_PAGES: u32 = 8;
 const START: u32 = SIZE as u32 - (2 * BANK_PAGES + LOG_PAGES) * flash::ERASE_SIZE as u32;
 /// The Pico's W25Q16JV by its data sheet: a page is programmed in at most 3 ms, a sector erased in at most 400 ms (typically 0.4

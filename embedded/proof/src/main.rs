@@ -21,7 +21,10 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 
 #[cfg(feature = "locate")]
 #[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
+fn panic(info: &PanicInfo<'_>) -> ! {
+    // So that what panics, and where, is in the image.
+    write(60, info.message().as_str().map_or(0, |text| text.as_ptr() as u32));
+    write(61, info.location().map_or(0, |place| place.line()));
     loop {}
 }
 
@@ -35,6 +38,11 @@ fn write(register: usize, value: u32) {
     unsafe { core::ptr::write_volatile((0x4000_0000 + register * 4) as *mut u32, value) }
 }
 
+#[cfg(feature = "store")]
+#[path = "store.rs"]
+mod harness;
+
+#[cfg(not(feature = "store"))]
 mod harness {
     use super::{read, write};
     #[cfg(feature = "manual_rule")]

@@ -12,8 +12,8 @@ const BANK_PAGES: u32 = 10;
 const LOG_PAGES: u32 = 8;
 const START: u32 = SIZE as u32 - (2 * BANK_PAGES + LOG_PAGES) * flash::ERASE_SIZE as u32;
 /// The Pico's W25Q16JV by its data sheet: a page is programmed in at most 3 ms, a sector erased in at most 400 ms (typically 0.4
-/// and 45 ms). Interrupts are off meanwhile, also the comparator's.
-const STALL: Stall = Stall { write: ms(3), erase: ms(400) };
+/// and 45 ms). Interrupts are off meanwhile, also the comparator's. A chunk may lie in two pages.
+const STALL: Stall = Stall { write: ms(6), erase: ms(400) };
 
 pub type Chip = Blocking<Flash<'static, FLASH, flash::Blocking, SIZE>>;
 

@@ -31,7 +31,7 @@ LINK = "and the protocol of owners' tools with its passwords and authenticated m
 COPIES = "the core stands twice in the frame of main: where it is made, and in the driver that it is moved into"
 BUDGETS = {
     "flash_rp2040-pack": ("bytes", "flash, rp2040-pack", 24576, f"{CORE}, {LINK}", 90000),
-    "flash_stm32-pack": ("bytes", "flash, stm32-pack: 4E57 and an inverter's CAN", 24576, f"{CORE}, {LINK}", 120000),
+    "flash_stm32-pack": ("bytes", "flash, stm32-pack: 4E57 and an inverter's CAN", 24576, f"{CORE}, and the links with their passwords, about 48 KB of it", 105000),
     "flash_stm32-pack-jk-can": ("bytes", "flash, the same with JK's CAN instead", None, None, None),
     "flash_stm32-pack-unlinked": ("bytes", "flash, the same without any link", 24576, CORE, 64000),
     "flash_esp32-pack": ("bytes", "flash, esp32-pack", None, None, None),
@@ -40,7 +40,7 @@ BUDGETS = {
     "flash_esp32-empty": ("bytes", "flash, the ESP32's HAL with an empty program", None, None, None),
     "flash_custom-board": ("bytes", "flash, custom-board with its self-checking world, Cortex-M0", None, None, None),
     "ram_rp2040-pack": ("bytes", "RAM, statics and deepest stack, rp2040-pack", 4096, f"{COPIES}; the link keeps 2 KB", 10400),
-    "ram_stm32-pack": ("bytes", "static RAM, stm32-pack, its executor's task included", 4096, f"{COPIES}; the links keep 4 KB", 13000),
+    "ram_stm32-pack": ("bytes", "static RAM, stm32-pack, its executor's task included", 4096, "the links keep 3 KB, half of it buffers for whole answers", 9000),
     "ram_stm32-pack-unlinked": ("bytes", "static RAM, the same without any link", 4096, COPIES, 9000),
     "stack_rp2040-pack": ("bytes", "deepest stack, rp2040-pack", None, None, None),
     "short_circuit_cycles": ("cycles", "RP2040: from the comparator's edge to both gates low", 500, None, None),

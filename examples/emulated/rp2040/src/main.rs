@@ -156,8 +156,11 @@ impl Emulator for Rp2040 {
         };
         self.ask(json!({"fault": argument})).map(|_| ())
     }
-    fn power_cycle(&mut self) -> Result<bool, String> {
-        self.ask(json!({"power": true})).map(|_| true)
+    fn keeps_flash(&self) -> bool {
+        true
+    }
+    fn power_cycle(&mut self) -> Result<(), String> {
+        self.ask(json!({"power": true})).map(|_| ())
     }
     fn rot(&mut self) -> Result<(), String> {
         self.ask(json!({"rot": true})).map(|_| ())

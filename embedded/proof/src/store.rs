@@ -10,7 +10,7 @@ use bms_store::{
 };
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 
-use super::{read, write};
+use crate::outside::{read, write};
 
 const PACK: ValidConfig = const { Config::li_ion(24).with_model(Model::B2a24s20p).with_capacity(ah(280)).validated() };
 

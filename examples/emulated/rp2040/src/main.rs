@@ -124,6 +124,7 @@ impl Emulator for Rp2040 {
             resets: numbers("resets"),
             awake: number(&answer["awake"]),
             stack: number(&answer["stack"]),
+            ..Happened::default()
         })
     }
     fn link(&mut self, bytes: &[u8]) -> Result<(), String> {

@@ -36,6 +36,14 @@ const fn marks(chemistry: Chemistry) -> ([Mark; LEVELS], i32) {
     ([Mark { tenths: low, near_full: false }, Mark { tenths: high, near_full: true }], drop)
 }
 
+/// What a current adds to a cell's voltage, in tenths of a millivolt.
+pub(super) fn drop(chemistry: Chemistry, current: Current, capacity: Charge) -> i32 {
+    let (_, drop_at_1c) = marks(chemistry);
+    let milliamps_at_1c = capacity.as_milliamp_millis() / 3_600_000;
+    let drop = i64::from(current.as_milliamps()).saturating_mul(i64::from(drop_at_1c)).checked_div(milliamps_at_1c);
+    crate::units::saturate(drop.unwrap_or(0))
+}
+
 #[derive(Clone, Debug)]
 struct Level<const N: usize> {
     /// Surplus of each cell by this level, in ticks.
@@ -114,16 +122,13 @@ impl<const N: usize> Sweep<N> {
         capacity: Charge,
         knowledge: &mut Knowledge<N>,
     ) -> Outcome {
-        let (marks, drop_at_1c) = marks(chemistry);
+        let (marks, _) = marks(chemistry);
         let begins = !self.active();
         if begins {
             *self = Self { current, reach: self.reach, ..Self::new() };
         }
-        let capacity_ms = capacity.as_milliamp_millis();
-        let milliamps_at_1c = capacity_ms / 3_600_000;
-        let drop = i64::from(current.as_milliamps()).saturating_mul(i64::from(drop_at_1c)).checked_div(milliamps_at_1c);
-        let drop = crate::units::saturate(drop.unwrap_or(0));
-        let position = self.position(capacity_ms);
+        let drop = drop(chemistry, current, capacity);
+        let position = self.position(capacity.as_milliamp_millis());
         for (level, mark) in self.levels.iter_mut().zip(marks) {
             for cell in 0..scan.count() {
                 let Some(reading) = scan.get(cell) else { continue };

@@ -15,7 +15,7 @@ use crate::sim::table;
 
 type Results = [(Contestant, Vec<Trial>)];
 
-const HEADER: [&str; 12] = [
+const HEADER: [&str; 13] = [
     "strategy",
     "time h",
     "of T*",
@@ -24,6 +24,7 @@ const HEADER: [&str; 12] = [
     "loss Wh",
     "wrong way Ah",
     "pair changes",
+    "turns",
     "quiet",
     "spread after",
     "usable Ah",
@@ -65,6 +66,7 @@ fn row(contestant: Contestant, trials: &[Trial]) -> Vec<String> {
         format!("{:.1}", of(|trial| trial.loss_wh)),
         format!("{:.2}", of(|trial| trial.wrong_way_ah)),
         format!("{:.0}", of(|trial| f64::from(trial.pair_changes))),
+        format!("{:.1}", of(|trial| f64::from(trial.turns))),
         format!("{:.1} %", 100.0 * of(|trial| trial.quiet_share)),
         format!(
             "{:.2} % (worst {:.2})",
@@ -135,6 +137,7 @@ pub fn json(arguments: &BalanceArguments, results: &Results) -> String {
                 "loss_bound_wh": trial.bound.loss_wh,
                 "wrong_way_ah": trial.wrong_way_ah,
                 "pair_changes": trial.pair_changes,
+                "turns": trial.turns,
                 "quiet_share": trial.quiet_share,
                 "spread_before": trial.spread_before,
                 "spread_after": trial.spread_after,

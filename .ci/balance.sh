@@ -19,6 +19,11 @@ missed=0
     sim --chemistry lfp --markdown --goals --json "$OUT/lfp-cycle.json" || missed=1
     printf '\n### LiFePO4 in cycling use, 32 other packs\n\n'
     sim --chemistry lfp --strategy quota --seed 100 --seeds 32 --markdown --goals || missed=1
+    printf '\n### Li-ion (NMC) in cycling use\n\n'
+    sim --chemistry nmc --use cycle --strategy quota --strategy manual --markdown
+    printf '\n### The same for three times the time of the bound, and with readings without a constant error\n\n'
+    sim --chemistry nmc --use cycle --horizon-times 3 --strategy quota --markdown
+    sim --chemistry nmc --use cycle --horizon-times 3 --bias 0 --strategy quota --markdown
     printf '\n### One charge from 50 %%, LiFePO4\n\n'
     sim --chemistry lfp --use charge --strategy quota --strategy manual --markdown
     printf '\n### One charge from 50 %%, Li-ion (NMC)\n\n'

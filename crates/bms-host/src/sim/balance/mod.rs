@@ -101,7 +101,9 @@ impl BalanceArguments {
     pub fn target(&self) -> f64 {
         self.target_spread.unwrap_or(if self.usage == Use::Rest { 1.0 } else { 1.5 }) / 100.0
     }
-    fn completed(&self) -> Self {
+    /// With what depends on other arguments filled in.
+    #[must_use]
+    pub fn completed(&self) -> Self {
         let mut this = self.clone();
         let default = if this.chemistry == Chemistry::LiFePo4 { Use::Cycle } else { Use::Rest };
         this.usage = this.use_asked.unwrap_or(default);

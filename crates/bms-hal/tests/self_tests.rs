@@ -126,7 +126,8 @@ fn a_flipped_bit_in_flash_is_found_in_one_pass() {
 #[test]
 fn the_adc_is_held_to_its_reference() {
     let answer = Cell::new(Ok(1_489_u16));
-    let mut test = AdcReference::new(FnAdc(|channel| (channel == 17).then(|| answer.get()).unwrap_or(Ok(0))), 17, 1_450, 1_530);
+    let mut test =
+        AdcReference::new(FnAdc(|channel| (channel == 17).then(|| answer.get()).unwrap_or(Ok(0))), 17, 1_450, 1_530);
     for (given, good) in [
         (Ok(1_450), true),
         (Ok(1_449), false),

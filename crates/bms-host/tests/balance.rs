@@ -238,7 +238,15 @@ fn what_is_moved_never_makes_a_pack_worse_than_readings_tell() {
     let what = prop_oneof![3 => everywhere, 1 => by_voltage];
     // Cells (LTO has at least 14), spread in tenths of a percent, error in tenths of a millivolt, balance current in hundredths of
     // 0.1 C, capacity, steps, pack.
-    let of_pack = (14_u8..=18, prop_oneof![Just(0), 0_u32..=25], 0_u32..=30, 30_u32..=100, 10_u32..=100, 2_u32..=10, 0_u64..100_000);
+    let of_pack = (
+        14_u8..=18,
+        prop_oneof![Just(0), 0_u32..=25],
+        0_u32..=30,
+        30_u32..=100,
+        10_u32..=100,
+        2_u32..=10,
+        0_u64..100_000,
+    );
     let worst = std::cell::Cell::new((0.0_f64, 0_u32, 0.0_f64));
     TestRunner::new_with_rng(config, random)
         .run(

@@ -270,7 +270,8 @@ fn plot(arguments: &BalanceArguments, contestant: Contestant, trial: &Trial) -> 
         }
         let label = format!("target: {:.1} % apart", 100.0 * arguments.target());
         let at = (end * 0.99, half);
-        let style = ("sans-serif", 14).into_font().color(&RGBColor(40, 110, 40)).pos(Pos::new(HPos::Right, VPos::Bottom));
+        let style =
+            ("sans-serif", 14).into_font().color(&RGBColor(40, 110, 40)).pos(Pos::new(HPos::Right, VPos::Bottom));
         chart.draw_series([Text::new(label, at, style)]).map_err(|error| text(&error))?;
         area.present().map_err(|error| text(&error))?;
     }

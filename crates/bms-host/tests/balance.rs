@@ -111,7 +111,8 @@ fn every_strategy_on_every_balancer() {
             println!("{kind:?} {name}: {outcome:?}");
             let fits = name != "passive" || kind == BalancerKind::Bleed;
             if fits {
-                assert!(outcome.moved_ah > 0.3, "{kind:?} {name}: {outcome:?}");
+                // One resistor of 33 Ω, half of the time, is the least: 0.06 A.
+                assert!(outcome.moved_ah > 0.2, "{kind:?} {name}: {outcome:?}");
                 assert!(outcome.after < outcome.before - 0.005, "{kind:?} {name}: {outcome:?}");
             } else {
                 assert!(outcome.moved_ah.abs() < 1e-9, "{kind:?} {name}: {outcome:?}");

@@ -269,4 +269,5 @@ def main():
         raise Failed(f"over budget: {', '.join(over)}")
 
 
-guarded(main)
+if __name__ == "__main__":
+    guarded(main)

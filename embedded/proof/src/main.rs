@@ -7,6 +7,11 @@
 
 mod outside;
 
+#[cfg(feature = "store")]
+#[path = "store.rs"]
+mod harness;
+
+#[cfg(not(feature = "store"))]
 mod harness {
     use crate::outside::{read, write};
     #[cfg(feature = "manual_rule")]

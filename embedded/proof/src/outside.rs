@@ -16,7 +16,10 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 
 #[cfg(feature = "locate")]
 #[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
+fn panic(info: &PanicInfo<'_>) -> ! {
+    // So that what panics, and where, is in the image.
+    write(60, info.message().as_str().map_or(0, |text| text.as_ptr() as u32));
+    write(61, info.location().map_or(0, |place| place.line()));
     loop {}
 }
 

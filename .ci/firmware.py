@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The example firmwares: their chips' crates, the images and their sizes, and each real image in its emulator.
 
-    firmware.py [STEP]...    build rp2040 stm32f427 esp32c3 custom check document; without one all of it
+    firmware.py [STEP]...    build rp2040 stm32f427 esp32c3 virt custom check document; without one all of it
 
 Without a step the emulators run side by side, and beside the checks of the chips' crates: their time is their own.
 Writes target/firmware/<board>.json, target/firmware-figures.json (as figures.json) and the tables of docs/firmware.md.
@@ -68,7 +68,7 @@ def check():
     for features in ("embassy-rp/rp2040", "embassy-rp/rp2040,async"):
         run(["cargo", "clippy", "--quiet", "--locked", "-p", "bms-rp2040", "--target", M0, "--features", features, "--", "-D", "warnings"])
         print(f"bms-rp2040 {features}: checked", flush=True)
-    for folder in ("examples/rp2040-pack", "examples/custom-board", "examples/emulated"):
+    for folder in ("examples/rp2040-pack", "examples/custom-board", "examples/emulated", "examples/emulated/virt/image"):
         run(["cargo", "fmt", "--all", "--check"], folder)
 
 
@@ -100,6 +100,7 @@ def build():
     if not (ROOT / harness / "node_modules").exists():
         run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], harness)
     run(["cargo", "build", "--quiet", "--locked", "--release"], "examples/emulated")
+    run(["cargo", "build", "--quiet", "--locked", "--release"], "examples/emulated/virt/image")
     run(["bash", ".ci/clients.sh", "common"])
 
 
@@ -107,6 +108,17 @@ def rp2040():
     image = TARGET_DIR / M0 / "release" / "rp2040-pack"
     run([TARGET_DIR / "release" / "rp2040-emulated", image, "--json", RESULTS / f"rp2040{'-defaults' if DEFAULTS else ''}.json", *DEFAULTS])
     client("rp2040", TARGET_DIR / "release" / "rp2040-emulated", image, "uart")
+
+
+def virt():
+    """The ESP32's board logic where the C3's emulator lacks the means."""
+    image = TARGET_DIR / RISCV / "release" / "esp32-pack-virt"
+    told = RESULTS / f"esp32-virt{'-defaults' if DEFAULTS else ''}.json"
+    run([TARGET_DIR / "release" / "virt-emulated", image, "--json", told, *DEFAULTS])
+    board = json.loads(told.read_text())
+    version = run(["qemu-system-riscv32", "--version"], capture=True).split()[3]
+    board["emulator"] = board["emulator"].replace("QEMU", f"QEMU {version}")
+    told.write_text(json.dumps(board, indent=2) + "\n")
 
 
 def stm32f427():
@@ -205,7 +217,7 @@ def tables(boards, told):
 
 
 def document():
-    order = ["rp2040.json", "stm32f427.json", "esp32c3.json", "custom-cortex-m0.json", "custom-rv32imc.json"]
+    order = ["rp2040.json", "stm32f427.json", "esp32c3.json", "esp32-virt.json", "custom-cortex-m0.json", "custom-rv32imc.json"]
     boards = [json.loads((RESULTS / name).read_text()) for name in order if (RESULTS / name).exists()]
     for board, name in zip(boards, [name for name in order if (RESULTS / name).exists()]):
         for told in sorted(RESULTS.glob(name.replace(".json", "*.client.json"))):
@@ -232,7 +244,7 @@ def check_all():
 
 
 def main():
-    emulators = {"rp2040": rp2040, "stm32f427": stm32f427, "esp32c3": chips.esp32c3, "custom": custom}
+    emulators = {"rp2040": rp2040, "stm32f427": stm32f427, "esp32c3": chips.esp32c3, "virt": virt, "custom": custom}
     steps = {"build": build_all, **emulators, "check": check_all, "document": document}
 
     def timed(name):

@@ -17,23 +17,19 @@ use bms_hal::{ParameterBlock, RetainedSnapshot};
 use bms_wire::ble::Peripheral;
 use bms_wire::native::Layout;
 use bt_hci::controller::ExternalController;
-use desk::{Core, Desk};
+use desk::Desk;
 use embassy_futures::join::join;
 use embassy_time::{Duration as Time, Ticker, Timer};
 use esp_hal::peripherals::BT;
 use esp_hal::timer::timg::TimerGroup;
 use esp_radio::ble::controller::BleConnector;
+use esp32_pack_logic::{Core, Parameters};
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
-// An impossible limit does not compile.
-const PACK: ValidConfig = const {
-    let pack = Config::lifepo4(board::CELLS as u8).with_model(Model::B2a24s15p).with_capacity(ah(100));
-    pack.with_board(board::DEFINITION).validated()
-};
 /// What a production tool may change without a new build.
 #[unsafe(no_mangle)]
-static BMS_PARAMETERS: ParameterBlock<32> = ParameterBlock::EMPTY;
+static BMS_PARAMETERS: Parameters = ParameterBlock::EMPTY;
 /// Survives resets, not the loss of power.
 #[unsafe(link_section = ".rtc_fast.persistent")]
 static RETAINED: RetainedSnapshot = RetainedSnapshot::new();
@@ -45,10 +41,7 @@ async fn main(_spawner: embassy_executor::Spawner) -> ! {
     let switches = board::gates(p.GPIO6, p.GPIO7, p.GPIO5, p.IO_MUX);
     let cause = reset_cause();
     let mut watchdog = board::watchdog(p.TIMG1);
-    let (config, stored) = match BMS_PARAMETERS.apply(PACK) {
-        Ok(config) => (config, RETAINED.load(cause)),
-        Err(_) => (PACK, Stored::Corrupt),
-    };
+    let (config, stored) = esp32_pack_logic::settings(&BMS_PARAMETERS, &RETAINED, cause);
     let adc = board::adc(p.ADC1, (p.GPIO0, p.GPIO1, p.GPIO2, p.GPIO3, p.GPIO4));
     let taps = board::taps(&adc, [p.GPIO10.into(), p.GPIO18.into(), p.GPIO19.into(), p.GPIO20.into()]);
     let sampler = board::sampler(&adc, &taps, &config, p.GPIO8);

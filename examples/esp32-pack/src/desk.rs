@@ -3,8 +3,6 @@
 use bms_core::access::{Access, Change, PRESENCE_WINDOW, Session};
 use bms_core::bms::Refusal;
 use bms_core::driver::{Ports, WatchdogToken};
-use bms_core::estimation::CoulombCounter;
-use bms_core::fittings::{NotFitted, Unbalanced};
 use bms_core::prelude::*;
 use bms_hal::RetainedSnapshot;
 use bms_wire::board::{Board, Identity, View};
@@ -14,13 +12,9 @@ use esp_hal::gpio::{Input, InputConfig, Pull};
 use esp_hal::peripherals::GPIO21;
 use esp_hal::rng::Rng;
 
-use crate::board::CELLS;
+use esp32_pack_logic::{CELLS, Protection};
 
 const IDENTITY: Identity = Identity { model: "JK_B2A24S15P", ..Identity::WIDEST };
-
-/// No balancer, heater or precharge path on this board.
-pub type Core = Unbalanced<CELLS>;
-type Protection<P> = Driver<P, CELLS, CoulombCounter, NotFitted, NotFitted>;
 
 pub struct Desk<P> {
     driver: Protection<P>,

@@ -43,8 +43,19 @@ pub struct About {
     pub short_circuit_cycles: u64,
     /// The clock, MHz.
     pub megahertz: f64,
+    /// Where the current's amplifier ends, A.
+    pub amplifier: i32,
+    /// Rules and checks for which the board or the emulator has no means, and why.
+    pub lacks: &'static [(&'static str, &'static str)],
     /// The firmware's own configuration.
     pub configuration: fn() -> Config,
+}
+
+impl About {
+    /// Why there is no such thing here.
+    pub fn lacks(&self, name: &str) -> Option<&'static str> {
+        self.lacks.iter().find(|(lacked, _)| *lacked == name).map(|(_, why)| *why)
+    }
 }
 
 /// What has a pin of its own.

@@ -98,7 +98,9 @@ fn run<E: Emulator>(
 ) -> Report {
     let began = Instant::now();
     let mut report = Report::new(name, about.period);
-    if let Err(error) = make(elf).and_then(|mut emulator| check(&mut emulator, defaults, &mut report)) {
+    if let Some(why) = about.lacks(name) {
+        report.blank("-", why);
+    } else if let Err(error) = make(elf).and_then(|mut emulator| check(&mut emulator, defaults, &mut report)) {
         report.expect("-", false, error);
     }
     let mut text = String::new();

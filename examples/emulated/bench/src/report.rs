@@ -36,6 +36,13 @@ impl Report {
     pub fn expect(&mut self, id: &'static str, passed: bool, detail: impl Into<String>) {
         self.rows.push(Row { check: self.check, id, passed: Some(passed), detail: detail.into() });
     }
+    /// The same, where the board has the means for it.
+    pub fn expect_if(&mut self, lacks: Option<&str>, id: &'static str, passed: bool, detail: impl Into<String>) {
+        match lacks {
+            Some(why) => self.blank(id, why),
+            None => self.expect(id, passed, detail),
+        }
+    }
     pub fn blank(&mut self, id: &'static str, detail: impl Into<String>) {
         self.rows.push(Row { check: self.check, id, passed: None, detail: detail.into() });
     }

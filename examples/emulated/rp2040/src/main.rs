@@ -72,6 +72,8 @@ impl Emulator for Rp2040 {
             watchdog: 500.0,
             short_circuit_cycles: 500,
             megahertz: 125.0,
+            amplifier: 330,
+            lacks: &[],
             configuration: || Config::lifepo4(8).with_model(Model::B2a8s20p).with_capacity(ah(100)),
         }
     }
@@ -129,6 +131,7 @@ impl Emulator for Rp2040 {
                 stall_closed: number(&answer["flash"]["closed"]),
                 stall_open: number(&answer["flash"]["open"]),
             },
+            ..Happened::default()
         })
     }
     fn link(&mut self, bytes: &[u8]) -> Result<(), String> {

@@ -68,6 +68,8 @@ impl Emulator for Stm32F427 {
             // Instructions: this emulator counts those, not cycles.
             short_circuit_cycles: 400,
             megahertz: 48.0,
+            amplifier: 330,
+            lacks: &[],
             configuration: || Config::lifepo4(24).with_model(Model::B2a24s20p).with_capacity(ah(280)),
         }
     }

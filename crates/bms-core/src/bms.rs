@@ -250,6 +250,9 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         let elapsed = self.pass_time(now);
         self.watch_clock(elapsed, &input);
         self.take(now, elapsed, input);
+        if S::FITTED {
+            self.pass_balancing(elapsed);
+        }
         self.look_at_start();
         let edges = self.protect(elapsed);
         self.report_alarms(now, edges);

@@ -6,6 +6,7 @@
 //! ADC ─ AdcSource ─ Multiplexed ─ SharedAdc ─┬─ CellTaps ──► CellSense
 //!                                            ├─ ShuntAmplifier, DividedVoltage, Thermistors
 //! watchdog ──────► HealthyWatchdog  ◄─ WatchdogToken of a healthy step
+//! flash, ADC reference, other clock ─ SelfTest ─ SelfTested ─► InputSense
 //! ```
 //! `embedded-hal` has no trait for an ADC, so this crate has [`AdcSource`]; a closure makes one of any HAL's ADC
 //! ([`FnAdc`]). Everything that measures exists blocking (`nb`) and, with the feature `async`, awaited, from one
@@ -36,6 +37,7 @@ mod parameters;
 mod pins;
 mod retained;
 mod scale;
+mod self_test;
 pub mod text;
 mod thermistor;
 mod voltage;
@@ -57,6 +59,9 @@ pub use parameters::{ParameterBlock, Refused};
 pub use pins::{Inverted, NoPin};
 pub use retained::RetainedSnapshot;
 pub use scale::Scale;
+pub use self_test::{
+    AdcReference, ClockCheck, FlashCheck, FnTest, NoInputs, SelfTest, SelfTestKind, SelfTestReport, SelfTested,
+};
 pub use thermistor::{Mounting, Thermistor, ThermistorTable, Thermistors};
 pub use voltage::DividedVoltage;
 pub use watchdog::{HealthyWatchdog, Watchdog};

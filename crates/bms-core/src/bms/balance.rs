@@ -1,7 +1,7 @@
 //! The balancer: what the strategy is told, and what of its plan is allowed.
 
 use super::{Bms, Flags};
-use crate::balancing::{Ended, Load, Plan, Rules, Situation, Strategy, fit};
+use crate::balancing::{Ended, Load, Phase, Plan, Rules, Situation, Strategy, fit};
 use crate::config::ParameterId as P;
 use crate::estimation::Estimator;
 use crate::event::EventKind;
@@ -12,6 +12,16 @@ use crate::time::Instant;
 use crate::units::Current;
 
 impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
+    /// What the balancer did since the last step, whatever the core does now.
+    pub(super) fn pass_balancing(&mut self, elapsed: u32) {
+        let running = self.command.balance;
+        // That the store was empty before energy went in says nothing of now.
+        if matches!(running, Plan::Transfer { phase: Phase::Take, .. }) && !self.measurement.feedback_fresh {
+            self.measurement.feedback.store_empty = false;
+        }
+        self.limits_of_balancing.pass(&running, elapsed, self.measurement.feedback.store_empty);
+    }
+
     /// The strategy's plan, if nothing forbids it (B02–B06, D04, D27).
     #[inline(never)]
     pub(super) fn balance(&mut self, now: Instant, elapsed: u32) -> Plan {
@@ -21,7 +31,6 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         let load = if was_idle { Load::None } else { self.look_at_wires(&running) };
         self.test_suspect(now);
         let allowed = self.may_balance(was_idle);
-        self.limits_of_balancing.pass(&running, elapsed, self.measurement.feedback.store_empty);
         let quiet = self.measurement.channels.fresh(Channel::Cells)
             && self.measurement.suspect == 0
             && was_idle

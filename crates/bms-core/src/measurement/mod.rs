@@ -115,7 +115,8 @@ impl<const N: usize> Measurement<N> {
             temperatures: TemperatureBank::for_start(config),
             stack_voltage: Voltage::ZERO,
             terminal_voltage: Voltage::ZERO,
-            feedback: Feedback { balance_current: Current::ZERO, quiet: true, store_empty: true },
+            // What the store holds is not known until it is heard.
+            feedback: Feedback { balance_current: Current::ZERO, quiet: true, store_empty: false },
             feedback_fresh: false,
             inputs: Inputs {
                 short_circuit: false,

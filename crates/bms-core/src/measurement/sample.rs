@@ -178,7 +178,8 @@ pub struct Feedback {
     pub balance_current: Current,
     /// Whether the balancer is off **and settled**, so that the cells of this sample are free of its drops (D04).
     pub quiet: bool,
-    /// Whether the balancer's energy store is empty; `true` for balancers without one.
+    /// Whether the balancer's energy store is empty; `true` for balancers without one. At the start and once energy was taken it must be
+    /// heard before more is taken than one phase holds: a board that never tells balances by resistors or neighbours only.
     pub store_empty: bool,
 }
 

@@ -248,7 +248,7 @@ pub fn page<const N: usize, E: Estimator, S: Strategy>(bms: &Bms<N, E, S>, title
         ("Cell average", volts(status.average_cell, 3)),
         ("Cell difference", volts(status.cell_spread, 3)),
         ("Balancing", activity(&status.balance)),
-        ("Balance current", format!("{:.2} A", f64::from(status.balance_current.as_milliamps()) * 1e-3)),
+        ("Balance current", format!("{:+.2} A", f64::from(status.balance_current.as_milliamps()) * 1e-3)),
         ("MOS temperature", degrees(status.mos_temperature)),
         ("Battery T1", degrees(t1)),
         ("Battery T2", degrees(t2)),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  charging: the charge at which each cell passes a steep level ─┐
-//!  at rest:  voltage differences where the curve has a slope    ─┴─► Knowledge: surplus and doubt of each cell
+//!  at rest, under one current: voltage differences on a slope   ─┴─► Knowledge: surplus and doubt of each cell
 //!  always:   what the balancer really moved ─────────────────────►        │
 //!                                                                 Delivery: pair, link or resistors, at any SOC
 //! ```
@@ -33,7 +33,7 @@ use delivery::Delivery;
 use knowledge::{Knowledge, TICKS};
 use sweep::{Outcome, Sweep};
 
-/// Below 1/50 C the cells rest; so long, until their differences can be believed.
+/// Below 1/50 C the cells rest; so long at rest or under one current, until their differences can be believed.
 const REST: Duration = secs(120);
 /// Looks at rest, at most one a second, until their mean is good for a start.
 const LOOKS: u8 = 16;
@@ -42,6 +42,8 @@ const WEIGHT: i32 = 8;
 /// What two readings must differ by to mean anything: the standard deviation of the difference of two that are each
 /// within 3 mV (P05), √2 · 3 mV / √3.
 const RESOLUTION: Voltage = uv(2_450);
+/// Under a current the cells' resistances differ too: what that adds, as a part of the drop, a tenth.
+const UNEQUAL_DROPS: i32 = 10;
 /// A look at a lower state of charge than before says less about full: so far below the highest look it is ignored, in
 /// tenths of a millivolt.
 const LOWER: i32 = 200;
@@ -63,9 +65,11 @@ pub struct Quota<const N: usize = 24> {
     unbooked: [i64; 2],
     /// When the cells were last compared near full.
     anchored: Option<Instant>,
-    /// How long the pack has rested, ms.
+    /// Whether cells were compared far from full since the start.
+    compared: bool,
+    /// How long the pack has rested, or been charged with one current, ms.
     rested: u32,
-    /// Looks at rest so far.
+    /// Looks meanwhile.
     looks: u8,
     looked_at: Instant,
     /// Mean cell voltage of the look nearest to full, in tenths of a millivolt, and since when it fades.
@@ -83,6 +87,7 @@ impl<const N: usize> Quota<N> {
             delivery: Delivery::new(),
             unbooked: [0; 2],
             anchored: None,
+            compared: false,
             rested: 0,
             looks: 0,
             looked_at: Instant::ZERO,
@@ -161,18 +166,20 @@ impl<const N: usize> Quota<N> {
         if current.as_milliamps() >= one_c / 40 {
             let outcome = self.sweep.look(scan, situation.chemistry, current, capacity, &mut self.knowledge);
             self.anchor(outcome, now);
-            return;
         }
         let anchored = self.anchored.is_some_and(|at| now.since(at) < ANCHOR_HOLDS);
         let sloped = situation.chemistry != Chemistry::LiFePo4;
         let due = self.looks == 0 || now.since(self.looked_at) >= secs(1);
         if sloped && !anchored && self.rested >= REST.as_millis() && due {
-            self.look_at_rest(situation, scan);
+            let drop = sweep::drop(situation.chemistry, current.max(Current::ZERO), capacity);
+            self.compare(situation, scan, drop);
         }
     }
-    fn look_at_rest(&mut self, situation: &Situation<'_>, scan: &CellScan<'_>) {
+    /// Compares all cells at rest or under one current, on a curve with a slope; `drop` in tenths of a millivolt.
+    fn compare(&mut self, situation: &Situation<'_>, scan: &CellScan<'_>, drop: i32) {
         let (Some(mean), Some((_, top)), now) = (scan.average(), scan.highest(), situation.now) else { return };
-        let tenths = mean.as_microvolts() / 100;
+        let shown = mean.as_microvolts() / 100;
+        let tenths = shown.saturating_sub(drop);
         let (highest, since) = self.highest_look;
         let fallen = i32::try_from(now.since(since).as_millis() / FADES).unwrap_or(i32::MAX);
         if top <= situation.rules.start_voltage || tenths < highest.saturating_sub(LOWER).saturating_sub(fallen) {
@@ -185,20 +192,22 @@ impl<const N: usize> Quota<N> {
         self.looks = self.looks.saturating_add(1).min(LOOKS);
         let weight = i32::from(self.looks).min(WEIGHT);
         // Ticks for a tenth of a millivolt, times 2¹⁰.
-        let slope = slope_permille_per_volt(situation.chemistry, mean);
+        let slope = slope_permille_per_volt(situation.chemistry, uv(tenths.saturating_mul(100)));
         let ticks = |tenths: i32| tenths.saturating_mul(slope).saturating_mul(TICKS / 1_000) / 10_000;
-        let doubt = ticks(RESOLUTION.as_microvolts() / 200);
+        let doubt = ticks((RESOLUTION.as_microvolts() / 100).saturating_add(drop / UNEQUAL_DROPS) / 2);
         for cell in 0..scan.count() {
             let Some(reading) = scan.get(cell) else { continue };
-            let seen = ticks(i32::from(reading).saturating_sub(tenths));
+            let seen = ticks(i32::from(reading).saturating_sub(shown));
             let known = self.knowledge.surplus(cell).filter(|_| self.looks > 1).unwrap_or(seen);
             let step = nearest(seen.saturating_sub(known), weight);
             self.knowledge.learn(cell, known.saturating_add(step), doubt);
         }
     }
     fn anchor(&mut self, outcome: Outcome, now: Instant) {
-        if outcome == Outcome::Anchored {
-            self.anchored = Some(now);
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Compared => self.compared = true,
+            Outcome::Anchored => self.anchored = Some(now),
         }
     }
 }
@@ -223,9 +232,11 @@ impl<const N: usize> Strategy for Quota<N> {
             let outcome =
                 self.sweep.close(situation.chemistry, situation.capacity, situation.cells, &mut self.knowledge);
             self.anchor(outcome, situation.now);
+            self.rested = 0;
+            self.looks = 0;
         }
         let one_c = crate::units::saturate(situation.capacity.as_milliamp_hours());
-        if current.magnitude().as_milliamps() < one_c / 50 {
+        if current.magnitude().as_milliamps() < one_c / 50 || self.sweep.active() {
             self.rested = self.rested.saturating_add(situation.elapsed);
         } else {
             self.rested = 0;
@@ -236,7 +247,7 @@ impl<const N: usize> Strategy for Quota<N> {
         }
     }
     fn plan(&mut self, situation: &Situation<'_>) -> Plan {
-        let ready = self.anchored.is_some() || self.looks >= LOOKS;
+        let ready = self.anchored.is_some() || self.compared || self.looks >= LOOKS;
         self.delivery.plan(situation, &self.knowledge, ready, self.sweep.active())
     }
     fn stop(&mut self, _: Instant) {

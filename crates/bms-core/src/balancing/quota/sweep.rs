@@ -36,6 +36,14 @@ const fn marks(chemistry: Chemistry) -> ([Mark; LEVELS], i32) {
     ([Mark { tenths: low, near_full: false }, Mark { tenths: high, near_full: true }], drop)
 }
 
+/// What a current adds to a cell's voltage, in tenths of a millivolt.
+pub(super) fn drop(chemistry: Chemistry, current: Current, capacity: Charge) -> i32 {
+    let (_, drop_at_1c) = marks(chemistry);
+    let milliamps_at_1c = capacity.as_milliamp_millis() / 3_600_000;
+    let drop = i64::from(current.as_milliamps()).saturating_mul(i64::from(drop_at_1c)).checked_div(milliamps_at_1c);
+    crate::units::saturate(drop.unwrap_or(0))
+}
+
 #[derive(Clone, Debug)]
 struct Level<const N: usize> {
     /// Surplus of each cell by this level, in ticks.
@@ -44,13 +52,15 @@ struct Level<const N: usize> {
     entered: u32,
     passed: u32,
     late: u32,
+    /// Cells whose value is that of a pass, also after it was made use of.
+    done: u32,
     /// The largest half-width of a pass, in ticks.
     width: i32,
 }
 
 impl<const N: usize> Level<N> {
     const fn new() -> Self {
-        Self { value: [0; N], entered: 0, passed: 0, late: 0, width: 0 }
+        Self { value: [0; N], entered: 0, passed: 0, late: 0, done: 0, width: 0 }
     }
 }
 
@@ -62,6 +72,8 @@ pub(super) struct Sweep<const N: usize> {
     charge: i64,
     /// The current that it began with; zero: no sweep.
     current: Current,
+    /// Charge from the first level to the last, the mean of the cells that passed both, in ticks; zero: not known.
+    reach: i16,
 }
 
 /// What came of a sweep.
@@ -76,7 +88,7 @@ pub(super) enum Outcome {
 
 impl<const N: usize> Sweep<N> {
     pub(super) const fn new() -> Self {
-        Self { levels: [Level::new(), Level::new()], charge: 0, current: Current::ZERO }
+        Self { levels: [Level::new(), Level::new()], charge: 0, current: Current::ZERO, reach: 0 }
     }
     /// Whether a charge is being watched.
     pub(super) fn active(&self) -> bool {
@@ -110,17 +122,13 @@ impl<const N: usize> Sweep<N> {
         capacity: Charge,
         knowledge: &mut Knowledge<N>,
     ) -> Outcome {
-        let (marks, drop_at_1c) = marks(chemistry);
+        let (marks, _) = marks(chemistry);
         let begins = !self.active();
         if begins {
-            *self = Self { current, ..Self::new() };
+            *self = Self { current, reach: self.reach, ..Self::new() };
         }
-        let capacity_ms = capacity.as_milliamp_millis();
-        let milliamps_at_1c = capacity_ms / 3_600_000;
-        let drop = i64::from(current.as_milliamps()).saturating_mul(i64::from(drop_at_1c)).checked_div(milliamps_at_1c);
-        let drop = crate::units::saturate(drop.unwrap_or(0));
-        let position = self.position(capacity_ms);
-        let mut outcome = Outcome::Nothing;
+        let drop = drop(chemistry, current, capacity);
+        let position = self.position(capacity.as_milliamp_millis());
         for (level, mark) in self.levels.iter_mut().zip(marks) {
             for cell in 0..scan.count() {
                 let Some(reading) = scan.get(cell) else { continue };
@@ -143,15 +151,38 @@ impl<const N: usize> Sweep<N> {
                 }
                 if above >= HALF_WIDTH {
                     level.passed |= flag;
+                    level.done |= flag;
                     let half = i32::from(*value).saturating_sub(now) / 2;
                     level.width = level.width.max(half);
                     *value = narrow(now.saturating_add(half));
                 }
             }
-            let all = mask(scan.count() as u8);
-            if level.passed != 0 && level.passed | level.late == all {
-                outcome = level.close(mark, scan.count(), position, knowledge).max(outcome);
-            }
+        }
+        let all = mask(scan.count() as u8);
+        let complete = |level: &Level<N>| level.passed != 0 && level.passed | level.late == all;
+        let [far, near] = [self.levels.first(), self.levels.last()].map(|level| level.is_some_and(complete));
+        self.learn([far, near], marks, scan.count(), position, knowledge)
+    }
+    /// Makes use of the levels that are told to be over.
+    fn learn(
+        &mut self,
+        over: [bool; LEVELS],
+        marks: [Mark; LEVELS],
+        count: usize,
+        position: i32,
+        knowledge: &mut Knowledge<N>,
+    ) -> Outcome {
+        let mut outcome = Outcome::Nothing;
+        let [first, last] = &mut self.levels;
+        let [first_over, last_over] = over;
+        let [first_mark, last_mark] = marks;
+        if first_over {
+            outcome = first.close(first_mark, count, position, knowledge, None);
+        }
+        if last_over {
+            self.reach = last.reach_from(first).unwrap_or(self.reach);
+            let before = (self.reach != 0).then_some((&*first, i32::from(self.reach)));
+            outcome = last.close(last_mark, count, position, knowledge, before).max(outcome);
         }
         outcome
     }
@@ -166,9 +197,7 @@ impl<const N: usize> Sweep<N> {
         let mut outcome = Outcome::Nothing;
         if self.active() {
             let position = self.position(capacity.as_milliamp_millis());
-            for (level, mark) in self.levels.iter_mut().zip(marks(chemistry).0) {
-                outcome = level.close(mark, usize::from(cells), position, knowledge).max(outcome);
-            }
+            outcome = self.learn([true; LEVELS], marks(chemistry).0, usize::from(cells), position, knowledge);
         }
         self.current = Current::ZERO;
         outcome
@@ -194,8 +223,28 @@ impl Outcome {
 }
 
 impl<const N: usize> Level<N> {
-    /// Compares the cells that passed; `position` is where the charge stands now.
-    fn close(&mut self, mark: Mark, count: usize, position: i32, knowledge: &mut Knowledge<N>) -> Outcome {
+    /// The mean charge from an earlier level to this one, of the cells that passed both; a few are needed, since one alone may be the
+    /// weak one.
+    fn reach_from(&self, before: &Self) -> Option<i16> {
+        const FEW: i32 = 4;
+        let (mut sum, mut both) = (0_i32, 0_i32);
+        for (cell, value) in self.values(self.passed & before.done) {
+            let began = before.value.get(cell).map_or(value, |began| i32::from(*began));
+            sum = sum.saturating_add(began.saturating_sub(value));
+            both = both.saturating_add(1);
+        }
+        if both < FEW { None } else { sum.checked_div(both).map(narrow) }
+    }
+    /// Compares the cells that passed; `position` is where the charge stands now. `before` is the level before and the usual charge
+    /// from there: cells that did not come so far would have passed about then.
+    fn close(
+        &mut self,
+        mark: Mark,
+        count: usize,
+        position: i32,
+        knowledge: &mut Knowledge<N>,
+        before: Option<(&Self, i32)>,
+    ) -> Outcome {
         let (passed, late) = (self.passed, self.late);
         // Once only.
         self.passed = 0;
@@ -211,6 +260,15 @@ impl<const N: usize> Level<N> {
             if let Some(known) = knowledge.surplus(cell) {
                 offset = offset.saturating_add(known.saturating_sub(value));
                 both = both.saturating_add(1);
+            }
+        }
+        // A weak cell is early at the last level and no more than usual at the one before: alone it would shift all others.
+        if let Some((before, reach)) = before {
+            for (cell, value) in before.values(before.done & !(passed | late)) {
+                if let Some(known) = knowledge.surplus(cell) {
+                    offset = offset.saturating_add(known.saturating_sub(value.saturating_sub(reach)));
+                    both = both.saturating_add(1);
+                }
             }
         }
         let offset = offset.checked_div(both).unwrap_or(0);

@@ -1,7 +1,7 @@
 //! `balance`: balancing strategies on simulated packs, against the least that is possible.
 //!
 //! ```text
-//! seed ─► pack (pack.rs) ─► Rig: plant, Bms::step, quiet scans (trial.rs) ─► Result ─┐
+//! seed ─► pack (pack.rs) ─► DriverRig: plant, ports, Driver, Bms::step (trial.rs) ─► Result ─┐
 //!                └─► the least charge, time and loss (bound.rs) ─────────────────────┴─► table, JSON, plot (report.rs)
 //! ```
 
@@ -65,6 +65,9 @@ pub struct BalanceArguments {
     /// One cell in the middle has only this part of the capacity, in %, and is level with the others when full.
     #[arg(long, value_name = "PERCENT", value_parser = parse_weak)]
     pub weak: Option<f64>,
+    /// Each cell's reading is wrong by up to this, in mV.
+    #[arg(long, default_value_t = 3.0, value_name = "MV", value_parser = parse_bias)]
+    pub bias: f64,
     /// Time between two steps of the core, ms.
     #[arg(long, default_value_t = 200, value_name = "MS", value_parser = clap::value_parser!(u32).range(50..=1000))]
     pub step_ms: u32,
@@ -85,6 +88,9 @@ fn parse_target(text: &str) -> Result<f64, String> {
 fn parse_horizon(text: &str) -> Result<f64, String> {
     in_range(text, 0.1, 10.0, "times")
 }
+fn parse_bias(text: &str) -> Result<f64, String> {
+    in_range(text, 0.0, 20.0, "mV")
+}
 fn parse_weak(text: &str) -> Result<f64, String> {
     in_range(text, 60.0, 100.0, "%")
 }
@@ -95,7 +101,9 @@ impl BalanceArguments {
     pub fn target(&self) -> f64 {
         self.target_spread.unwrap_or(if self.usage == Use::Rest { 1.0 } else { 1.5 }) / 100.0
     }
-    fn completed(&self) -> Self {
+    /// With what depends on other arguments filled in.
+    #[must_use]
+    pub fn completed(&self) -> Self {
         let mut this = self.clone();
         let default = if this.chemistry == Chemistry::LiFePo4 { Use::Cycle } else { Use::Rest };
         this.usage = this.use_asked.unwrap_or(default);

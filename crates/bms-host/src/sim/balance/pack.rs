@@ -59,7 +59,7 @@ pub fn config(arguments: &BalanceArguments, step_ms: u32) -> Result<ValidConfig,
         .map_err(|violations| violations.iter().map(|violation| violation.to_string()).collect::<Vec<_>>().join("; "))
 }
 
-/// The pack of a seed: charge and capacity of the cells normally distributed, ±3 mV of bias on each cell's reading.
+/// The pack of a seed: charge and capacity of the cells normally distributed, a bias on each cell's reading.
 #[must_use]
 pub fn spec(arguments: &BalanceArguments, kind: BalancerKind, seed: u64) -> PackSpec {
     // Its own generator, so that the plant's draws do not depend on the number of cells.
@@ -74,7 +74,7 @@ pub fn spec(arguments: &BalanceArguments, kind: BalancerKind, seed: u64) -> Pack
     let start = arguments.usage.start();
     spec.cell_soc = cells.clone().map(|_| (start + spread * normal(&mut random)).clamp(0.02, 0.98)).collect();
     spec.cell_capacity = cells.clone().map(|_| 1.0 + 0.02 * normal(&mut random)).collect();
-    spec.cell_bias = cells.map(|_| 0.003 * (2.0 * uniform(&mut random) - 1.0)).collect();
+    spec.cell_bias = cells.map(|_| arguments.bias * 1e-3 * (2.0 * uniform(&mut random) - 1.0)).collect();
     if let (Some(part), Some(weak)) = (arguments.weak, spec.cell_capacity.get_mut(usize::from(arguments.cells / 2))) {
         *weak = part / 100.0;
         // Level with the others when full, as a cell that aged in a pack that was kept balanced.

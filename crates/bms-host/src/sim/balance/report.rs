@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde_json::{Value, json};
 
 use super::BalanceArguments;
@@ -15,7 +16,7 @@ use crate::sim::table;
 
 type Results = [(Contestant, Vec<Trial>)];
 
-const HEADER: [&str; 12] = [
+const HEADER: [&str; 13] = [
     "strategy",
     "time h",
     "of T*",
@@ -24,6 +25,7 @@ const HEADER: [&str; 12] = [
     "loss Wh",
     "wrong way Ah",
     "pair changes",
+    "turns",
     "quiet",
     "spread after",
     "usable Ah",
@@ -65,6 +67,7 @@ fn row(contestant: Contestant, trials: &[Trial]) -> Vec<String> {
         format!("{:.1}", of(|trial| trial.loss_wh)),
         format!("{:.2}", of(|trial| trial.wrong_way_ah)),
         format!("{:.0}", of(|trial| f64::from(trial.pair_changes))),
+        format!("{:.1}", of(|trial| f64::from(trial.turns))),
         format!("{:.1} %", 100.0 * of(|trial| trial.quiet_share)),
         format!(
             "{:.2} % (worst {:.2})",
@@ -135,6 +138,7 @@ pub fn json(arguments: &BalanceArguments, results: &Results) -> String {
                 "loss_bound_wh": trial.bound.loss_wh,
                 "wrong_way_ah": trial.wrong_way_ah,
                 "pair_changes": trial.pair_changes,
+                "turns": trial.turns,
                 "quiet_share": trial.quiet_share,
                 "spread_before": trial.spread_before,
                 "spread_after": trial.spread_after,
@@ -214,50 +218,61 @@ fn plot(arguments: &BalanceArguments, contestant: Contestant, trial: &Trial) -> 
     let most = lines.iter().flat_map(|(_, cells)| cells.iter().map(|cell| cell.abs())).fold(1.0, f64::max) * 1.05;
     let end = lines.last().map_or(1.0, |(at, _)| *at).max(1e-3);
     let mut title = format!(
-        "{} {}, {} use, seed {}",
+        "{}: {}, {} use, pack {}",
         contestant.name(),
         arguments.chemistry.name(),
         arguments.usage.name(),
         trial.seed
     );
-    if let Some(time) = trial.time_from_start_h {
-        let _ = write!(title, ": within {:.1} % after {time:.1} h", 100.0 * arguments.target());
-    }
+    let _ = match trial.time_from_start_h {
+        Some(time) => write!(title, ", within {:.1} % after {time:.1} h", 100.0 * arguments.target()),
+        None => write!(title, ", {:.1} % apart at the end", 100.0 * trial.spread_after),
+    };
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (900, 420)).into_drawing_area();
         area.fill(&WHITE).map_err(|error| text(&error))?;
         let mut chart = ChartBuilder::on(&area)
             .margin(12)
-            .caption(title, ("sans-serif", 16))
-            .x_label_area_size(36)
-            .y_label_area_size(56)
+            .caption(title, ("sans-serif", 18))
+            .x_label_area_size(44)
+            .y_label_area_size(60)
             .build_cartesian_2d(0.0..end, -most..most)
             .map_err(|error| text(&error))?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(RGBColor(225, 228, 232))
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 14))
             .x_desc("time / h")
             .y_desc(if arguments.usage == Use::Rest {
                 "state of charge − mean / %"
             } else {
-                "when the first is full − mean / %"
+                "state of charge when the first cell is full − mean / %"
             })
             .draw()
             .map_err(|error| text(&error))?;
         let half = 50.0 * arguments.target();
-        for edge in [-half, half] {
-            chart
-                .draw_series(LineSeries::new([(0.0, edge), (end, edge)], RGBColor(120, 170, 120).stroke_width(1)))
-                .map_err(|error| text(&error))?;
-        }
-        let cells = lines.first().map_or(0, |(_, cells)| cells.len());
-        for cell in 0..cells {
-            let colour = RGBColor(31, 95, 191).mix(0.25 + 0.5 * (cell % 5) as f64 / 5.0);
-            let points = lines.iter().filter_map(|(at, cells)| cells.get(cell).map(|x| (*at, *x)));
+        let band = Rectangle::new([(0.0, -half), (end, half)], RGBColor(205, 232, 205).filled());
+        chart.draw_series([band]).map_err(|error| text(&error))?;
+        // From red, that begins highest, to blue, that begins lowest, so that a cell can be followed.
+        let mut order: Vec<usize> = (0..lines.first().map_or(0, |(_, cells)| cells.len())).collect();
+        let begins = |cell: &usize| lines.first().and_then(|(_, cells)| cells.get(*cell)).copied().unwrap_or(0.0);
+        order.sort_by(|one, other| begins(other).total_cmp(&begins(one)));
+        let last = order.len().saturating_sub(1).max(1) as f64;
+        for (rank, cell) in order.iter().enumerate() {
+            let part = rank as f64 / last;
+            let between = |high: f64, low: f64| (high + (low - high) * part).round() as u8;
+            let colour = RGBColor(between(205.0, 25.0), between(60.0, 95.0), between(35.0, 205.0)).stroke_width(2);
+            let points = lines.iter().filter_map(|(at, cells)| cells.get(*cell).map(|x| (*at, *x)));
             chart.draw_series(LineSeries::new(points, colour)).map_err(|error| text(&error))?;
         }
+        let label = format!("target: {:.1} % apart", 100.0 * arguments.target());
+        let at = (end * 0.99, half);
+        let style =
+            ("sans-serif", 14).into_font().color(&RGBColor(40, 110, 40)).pos(Pos::new(HPos::Right, VPos::Bottom));
+        chart.draw_series([Text::new(label, at, style)]).map_err(|error| text(&error))?;
         area.present().map_err(|error| text(&error))?;
     }
     Ok(svg)

@@ -4,15 +4,16 @@ use std::time::Instant as Clock;
 
 use bms_core::Bms;
 use bms_core::balancing::{BalancerKind, ManualRule, PassiveBleed, Plan, Quota, Strategy};
+use bms_core::command::Command;
 use bms_core::config::ValidConfig;
 use bms_core::estimation::CoulombCounter;
-use bms_core::time::Duration;
+use bms_core::time::{Duration, Instant, secs};
 
 use super::BalanceArguments;
-use super::bound::{Bound, bound};
+use super::bound::{Bound, bound, links};
 use super::pack::{self, Use};
-use crate::plant::{Charger, Load};
-use crate::rig::Rig;
+use crate::mock::{DriverRig, MockPack};
+use crate::plant::{Charger, Load, Plant};
 use crate::schedule::Schedule;
 
 /// A strategy, with the hardware that it is tried on.
@@ -72,6 +73,8 @@ pub struct Result {
     pub loss_wh: f64,
     /// Charge out of cells that had less than the mean, or into cells that had more.
     pub wrong_way_ah: f64,
+    /// How often a cell was driven back by more than [`TURN`] of the nominal capacity.
+    pub turns: u32,
     /// How often another pair (link, set of resistors) was chosen.
     pub pair_changes: u32,
     /// Part of the time with the balancer off between transfers, for quiet scans.
@@ -119,10 +122,16 @@ pub fn run(
     }
 }
 
-/// How often the truth is looked at, ms.
-const LOOK_MS: u64 = 10_000;
+/// How often the truth is looked at.
+const LOOK: Duration = secs(10);
+/// What counts as driving a cell back: 0.5 % of the capacity against the way before.
+const TURN: f64 = 0.005;
 /// How often it is kept for the plot, h.
 const COURSE_H: f64 = 0.1;
+
+fn hours_of(at: Instant) -> f64 {
+    at.as_millis() as f64 / 3.6e6
+}
 
 fn trial<S: Strategy>(
     arguments: &BalanceArguments,
@@ -134,46 +143,49 @@ fn trial<S: Strategy>(
     let began = Clock::now();
     let spec = pack::spec(arguments, contestant.kind(), seed);
     let period = Duration::from_millis(arguments.step_ms);
-    let rig = Rig::with_core(config, make, &spec).map_err(|error| error.to_string())?;
-    let mut rig = rig.with_schedule(Schedule { temperatures_every: 5, ..Schedule::every(period) });
+    let schedule = Schedule { temperatures_every: 5, ..Schedule::every(period) };
+    // The whole way: sampler, driver, core, balancer port.
+    let mut rig = DriverRig::with_core(config, make, &spec, schedule).map_err(|error| error.to_string())?;
+    let pack = rig.pack().clone();
     let usage = arguments.usage;
     let nominal = arguments.capacity_ah;
     let target = arguments.target();
     let efficiency = spec.balancer.efficiency * spec.balancer.efficiency;
-    let before = pack::standing(rig.plant(), usage, nominal);
-    let least = bound(&before, target, arguments.current, efficiency, pack::volts(arguments.chemistry));
+    let before = pack::standing(&pack.plant(), usage, nominal);
+    // Of what this hardware could do: one channel, or links of which each carries what others need.
+    let least_of = |standing: &[(f64, f64)]| match contestant.kind() {
+        BalancerKind::Shuttle => links(standing, target, arguments.current),
+        _ => bound(standing, target, arguments.current, efficiency, pack::volts(arguments.chemistry)),
+    };
+    let least = least_of(&before);
     let mut result = Result {
         seed,
         bound: least,
         spread_before: pack::spread(&before),
-        usable_ah_before: pack::usable_ah(rig.plant().clone(), &config, nominal),
+        usable_ah_before: pack::usable_ah(pack.plant().clone(), &config, nominal),
         ..Result::default()
     };
-    let mut watcher = Watcher::new();
-    let mut duty = Duty::new(usage, nominal);
+    let mut watcher = Watcher::new(nominal);
+    let mut duty = Duty::new(usage, nominal, &config);
     // The horizon: what the goals ask for, and some more to see whether it stays.
     let horizon = |knee: Option<f64>| match usage {
         Use::Rest => Some(arguments.horizon * least.hours.max(1.0)),
         Use::Charge => None,
         Use::Cycle => knee.map(|knee| knee + arguments.horizon * least.hours.max(1.0)),
     };
-    let mut next_look = 0;
     let mut reached = None;
     let mut knee = None;
     loop {
-        let command = rig.step();
-        watcher.command(&command.balance, arguments.step_ms);
-        let now = rig.now().as_millis();
-        let hours = now as f64 / 3.6e6;
-        if duty.step(&mut rig, &command) && knee.is_none() {
-            knee = Some(hours);
-        }
-        if now < next_look {
-            continue;
-        }
-        next_look = now + LOOK_MS;
-        let standing = pack::standing(rig.plant(), usage, nominal);
-        watcher.look(rig.plant(), &standing);
+        rig.run_for(LOOK, |at, command| {
+            watcher.command(&command.balance, arguments.step_ms);
+            if duty.step(&pack, command) && knee.is_none() {
+                knee = Some(hours_of(at));
+            }
+        });
+        let hours = hours_of(pack.now());
+        let plant = pack.plant();
+        let standing = pack::standing(&plant, usage, nominal);
+        watcher.look(&plant, &standing);
         if result.course.last().is_none_or(|(at, _)| hours - at >= COURSE_H) {
             result.course.push((hours, standing.iter().map(|(x, _)| *x).collect()));
         }
@@ -182,28 +194,30 @@ fn trial<S: Strategy>(
             reached = Some(hours);
             result.time_h = Some(since);
             result.time_from_start_h = Some(hours);
-            watcher.freeze(rig.plant());
+            watcher.freeze(&plant);
         }
         let over = horizon(knee).is_some_and(|end| hours >= end) || duty.finished();
         if over || hours > 400.0 {
             break;
         }
     }
-    watcher.freeze(rig.plant());
-    let after = pack::standing(rig.plant(), usage, nominal);
-    result.ran_h = rig.now().as_millis() as f64 / 3.6e6;
+    let plant = pack.plant();
+    watcher.freeze(&plant);
+    let after = pack::standing(&plant, usage, nominal);
+    result.ran_h = hours_of(plant.now());
     result.ah_moved = watcher.moved;
     result.loss_wh = watcher.lost;
     result.wrong_way_ah = watcher.wrong;
     result.pair_changes = watcher.pairs;
+    result.turns = watcher.turns();
     result.quiet_share = watcher.quiet_share();
     result.charges = duty.charges;
     result.spread_after = pack::spread(&after);
-    result.usable_ah_after = pack::usable_ah(rig.plant().clone(), &config, nominal);
+    result.usable_ah_after = pack::usable_ah(plant.clone(), &config, nominal);
     // What still has to move, before and after, against what could be moved meanwhile.
-    let rest = bound(&after, target, arguments.current, efficiency, pack::volts(arguments.chemistry));
+    let rest = least_of(&after);
     let hours = result.time_from_start_h.unwrap_or(result.ran_h);
-    let possible = (hours * arguments.current / (1.0 + efficiency)).min(least.charge_ah);
+    let possible = (hours * least.charge_ah / least.hours.max(1e-9)).min(least.charge_ah);
     result.share_of_bound = if possible > 0.0 { (least.charge_ah - rest.charge_ah) / possible } else { 1.0 };
     result.speed = result.ran_h * 3_600.0 / began.elapsed().as_secs_f64().max(1e-9);
     Ok(result)
@@ -213,6 +227,8 @@ fn trial<S: Strategy>(
 struct Duty {
     usage: Use,
     nominal: f64,
+    /// What the charger holds the pack at, V.
+    volts: f64,
     charging: Option<bool>,
     charges: u32,
     /// How long the pack has been full or the charger idle, steps.
@@ -221,58 +237,55 @@ struct Duty {
 }
 
 impl Duty {
-    fn new(usage: Use, nominal: f64) -> Self {
-        Self { usage, nominal, charging: None, charges: 0, full: 0, done: false }
+    fn new(usage: Use, nominal: f64, config: &ValidConfig) -> Self {
+        use bms_core::config::ParameterId as P;
+        let volts = |parameter| f64::from(config.get(parameter)) * 1e-6;
+        let cell = (volts(P::CellOvervoltageProtection) + volts(P::CellOvervoltageRecovery)) / 2.0;
+        let volts = cell * f64::from(config.cell_count());
+        Self { usage, nominal, volts, charging: None, charges: 0, full: 0, done: false }
     }
     /// Goes on; true when a charge has just ended.
-    fn step<S: Strategy>(
-        &mut self,
-        rig: &mut Rig<24, CoulombCounter, S>,
-        command: &bms_core::command::Command,
-    ) -> bool {
+    fn step(&mut self, pack: &MockPack, command: &Command) -> bool {
+        if self.usage == Use::Rest {
+            return false;
+        }
         let current = self.nominal * 0.2;
+        let mut plant = pack.plant();
         match self.charging {
-            _ if self.usage == Use::Rest => false,
             None => {
                 if command.charge.is_closed() && command.discharge.is_closed() {
-                    self.charge(rig, current);
+                    self.charge(&mut plant, current);
                 }
                 false
             }
             Some(true) => {
-                let tapered = rig.plant().current() < current / 4.0;
+                let tapered = plant.current() < current / 4.0;
                 self.full = if !command.charge.is_closed() || tapered { self.full + 1 } else { 0 };
                 let ended = self.full > 50;
                 if ended {
                     self.full = 0;
-                    rig.plant_mut().set_charger(None);
+                    plant.set_charger(None);
                     if self.usage == Use::Charge {
                         self.done = true;
                     } else {
-                        rig.plant_mut().set_load(Load::Current(current));
+                        plant.set_load(Load::Current(current));
                         self.charging = Some(false);
                     }
                 }
                 ended
             }
             Some(false) => {
-                let socs = rig.plant().socs();
-                let cells = f64::from(rig.plant().spec().cells);
-                if socs.sum::<f64>() / cells <= 0.4 {
-                    rig.plant_mut().set_load(Load::None);
-                    self.charge(rig, current);
+                let cells = f64::from(plant.spec().cells);
+                if plant.socs().sum::<f64>() / cells <= 0.4 {
+                    plant.set_load(Load::None);
+                    self.charge(&mut plant, current);
                 }
                 false
             }
         }
     }
-    fn charge<S: Strategy>(&mut self, rig: &mut Rig<24, CoulombCounter, S>, current: f64) {
-        let config = rig.bms().config();
-        let volts = |parameter| f64::from(config.get(parameter)) * 1e-6;
-        use bms_core::config::ParameterId as P;
-        let cell = (volts(P::CellOvervoltageProtection) + volts(P::CellOvervoltageRecovery)) / 2.0;
-        let voltage = cell * f64::from(config.cell_count());
-        rig.plant_mut().set_charger(Some(Charger { voltage, current }));
+    fn charge(&mut self, plant: &mut Plant, current: f64) {
+        plant.set_charger(Some(Charger { voltage: self.volts, current }));
         self.charging = Some(true);
         self.charges += 1;
     }
@@ -293,11 +306,23 @@ struct Watcher {
     frozen: bool,
     moved: f64,
     lost: f64,
+    /// Of each cell: the furthest that it came on its way, whether that is up, how often it was driven back; Ah.
+    ways: Vec<Way>,
+    turn: f64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Way {
+    furthest: f64,
+    up: bool,
+    turns: u32,
 }
 
 impl Watcher {
-    fn new() -> Self {
+    fn new(nominal: f64) -> Self {
         Self {
+            ways: Vec::new(),
+            turn: nominal * TURN,
             last: Plan::Idle,
             moving_ms: 0,
             idle_ms: 0,
@@ -334,7 +359,7 @@ impl Watcher {
         }
         self.last = *plan;
     }
-    fn look(&mut self, plant: &crate::plant::Plant, standing: &[(f64, f64)]) {
+    fn look(&mut self, plant: &Plant, standing: &[(f64, f64)]) {
         let now: Vec<f64> = plant.balanced_charges().collect();
         let total: f64 = standing.iter().map(|(_, capacity)| capacity).sum();
         let mean = standing.iter().map(|(x, capacity)| x * capacity).sum::<f64>() / total;
@@ -345,10 +370,25 @@ impl Watcher {
                 self.wrong += into.abs();
             }
         }
+        self.ways.resize(now.len(), Way::default());
+        for (way, moved) in self.ways.iter_mut().zip(&now) {
+            let moved = moved / 3_600.0;
+            let back = if way.up { way.furthest - moved } else { moved - way.furthest };
+            if back > self.turn {
+                // The first departure is no turn.
+                way.turns += u32::from(way.furthest != 0.0);
+                *way = Way { furthest: moved, up: !way.up, ..*way };
+            } else if back < 0.0 {
+                way.furthest = moved;
+            }
+        }
         self.before = now;
     }
+    fn turns(&self) -> u32 {
+        self.ways.iter().map(|way| way.turns).sum()
+    }
     /// What it took until now: when the target is reached, or at the end.
-    fn freeze(&mut self, plant: &crate::plant::Plant) {
+    fn freeze(&mut self, plant: &Plant) {
         if !self.frozen {
             self.frozen = true;
             self.moved = plant.balancer_taken() / 3_600.0;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod cells;
+mod limits;
 
 use bms_core::Bms;
 use bms_core::balancing::ManualRule;
@@ -155,13 +156,14 @@ fn days_of_partial_cycles_do_not_drift() {
 /// capacity of an aged cell, following it down, and never worse than nominal for a cell that is as it was.
 #[test]
 fn capacity_is_learned_from_partial_cycles() {
+    let mut covered = (0, 0);
     for chemistry in [Chemistry::LiIon, Chemistry::LiFePo4] {
         for (begin, end) in [(100.0, 100.0), (88.0, 88.0), (98.0, 93.8)] {
             for (volts, offset) in [(0.003, 0.1), (-0.003, -0.1)] {
                 let mut bench = Bench::new(chemistry, 0.85).knowing_the_cell().believing(0.85, 0.05);
                 (bench.voltage_error, bench.offset) = (volts, offset);
                 let cycles = 60;
-                let mut worst = 0.0_f64;
+                let mut errors = Vec::new();
                 for cycle in 0..cycles {
                     bench.capacity = begin + (end - begin) * f64::from(cycle) / f64::from(cycles);
                     // Between 85 % and somewhere above 20 %.
@@ -171,18 +173,35 @@ fn capacity_is_learned_from_partial_cycles() {
                     bench.flow(0.0, 2_400);
                     bench.flow(30.0, seconds);
                     bench.flow(0.0, 2_400);
-                    let learned = bench.bms.status().capacity.as_milliamp_hours() as f64 / 1e3;
-                    if cycle >= 30 {
-                        worst = worst.max((learned / bench.capacity - 1.0).abs());
-                    }
+                    let status = bench.bms.status();
+                    let learned = status.capacity.as_milliamp_hours() as f64 / 1e3;
+                    let sigma = f64::from(status.state_of_health.valid().unwrap().capacity_sigma_permille) / 10.0;
+                    let error = learned - bench.capacity;
+                    // Never worse than the nominal capacity, but for the 2 % that are the goal.
+                    assert!(
+                        error.abs() < (100.0 - bench.capacity).abs() + 2.0,
+                        "{chemistry:?} cycle {cycle}: {error:+.1} Ah"
+                    );
+                    covered.0 += u32::from(error.abs() <= 2.0 * sigma);
+                    covered.1 += 1;
+                    errors.push((error.abs(), sigma));
                 }
-                eprintln!("{chemistry:?} {begin} to {end} Ah, {volts} V: {worst:.3}");
-                // On the plateau of LiFePO4 half of the error is still there after sixty cycles.
-                let nominal = if chemistry == Chemistry::LiFePo4 { 100.0 / end - 1.0 } else { 0.0 };
-                assert!(worst < 0.03 + nominal / 2.0, "{chemistry:?} {begin} to {end} Ah, {volts} V: {worst:.3}");
+                let worst = errors[30..].iter().fold(0.0, |worst: f64, (error, _)| worst.max(*error));
+                let sigma = errors.last().unwrap().1;
+                eprintln!(
+                    "{chemistry:?} {begin} to {end} Ah, {volts} V: {worst:.1} Ah from cycle 30, sigma {sigma:.1} Ah"
+                );
+                if chemistry == Chemistry::LiIon {
+                    // The goal. On the plateau of LiFePO4 it is missed: there the published sigma must say so.
+                    assert!(worst < 2.0, "{begin} to {end} Ah, {volts} V: {worst:.1} Ah");
+                }
+                assert!(sigma < 6.0, "{chemistry:?}: something was learned: {sigma:.1} Ah");
             }
         }
     }
+    let part = f64::from(covered.0) / f64::from(covered.1);
+    eprintln!("{part:.3} of the cycles covered");
+    assert!(part >= 0.95, "{part:.3} of the cycles covered by two sigmas");
 }
 
 /// law 8 T10: the charge of any sequence is the same at any sample rate, to the last milliampere-millisecond.

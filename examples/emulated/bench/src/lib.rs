@@ -73,6 +73,16 @@ pub struct Edge {
     pub high: bool,
 }
 
+/// A data frame on the CAN bus.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CanFrame {
+    /// The end of it, in nanoseconds since power-up.
+    pub at: u64,
+    pub id: u32,
+    pub extended: bool,
+    pub data: Vec<u8>,
+}
+
 /// Broken hardware.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
@@ -93,6 +103,9 @@ pub struct Happened {
     pub text: String,
     /// What came out of the UART of the tools.
     pub link: Vec<u8>,
+    /// What the board sent on its CAN bus, and the bit rate that it set, 0 without one.
+    pub can: Vec<CanFrame>,
+    pub can_rate: u64,
     /// What was converted when.
     pub reads: Vec<(u64, Source)>,
     /// Resets by the watchdog.
@@ -117,6 +130,10 @@ pub trait Emulator {
     fn link(&mut self, _bytes: &[u8]) -> Result<(), String> {
         Err("this firmware has no such UART".into())
     }
+    /// A frame of another node on the CAN bus: whether the board's filter let it in.
+    fn can(&mut self, _frame: CanFrame) -> Result<bool, String> {
+        Err("this firmware has no CAN".into())
+    }
     /// Raises the comparator's output; cycles until both gates were low, `None` if they never were.
     fn short_circuit(&mut self) -> Result<Option<u64>, String>;
     /// The comparator's output falls.
@@ -134,6 +151,8 @@ pub struct Bench<'a> {
     pub edges: Vec<Edge>,
     pub text: String,
     pub link: Vec<u8>,
+    pub can: Vec<CanFrame>,
+    pub can_rate: u64,
     pub reads: Vec<(u64, Source)>,
     pub resets: Vec<u64>,
     pub awake: u64,
@@ -160,6 +179,8 @@ impl<'a> Bench<'a> {
             edges: vec![],
             text: String::new(),
             link: vec![],
+            can: vec![],
+            can_rate: 0,
             reads: vec![],
             resets: vec![],
             awake: 0,
@@ -203,6 +224,8 @@ impl<'a> Bench<'a> {
         self.edges.extend(happened.edges);
         self.text.push_str(&happened.text);
         self.link.extend(happened.link);
+        self.can.extend(happened.can);
+        self.can_rate = happened.can_rate;
         self.reads.extend(happened.reads);
         self.resets.extend(happened.resets);
         self.awake += happened.awake;

@@ -108,7 +108,10 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
                 discharge = discharge.min(degrees(range.coldest, cold.0, cold.1));
             }
         }
-        if let Some(known) = self.estimator.state_of_charge() {
+        if let Some(known) = self.estimator.state_of_charge()
+            // A plain counter does not know how good it is: nothing to compute.
+            && (known.sigma_millionths as i32) < KNOWN.1
+        {
             let (millionths, sigma) = (known.millionths as i32, known.sigma_millionths as i32);
             let trust = fall(sigma, KNOWN.0, KNOWN.1);
             let towards = |at: i32, from: i32, to: i32| {

@@ -11,8 +11,9 @@ use crate::measurement::{Channel, Reading};
 use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
 use crate::units::{Current, Resistance, Temperature, Voltage, deg_c};
 
-/// A state of charge tapers the limits only if it is known at least this well, in millionths.
-const KNOWN: u32 = 50_000;
+/// A state of charge tapers the limits in full up to the first of these standard deviations, in millionths, and no more from
+/// the second on. In between it fades: no threshold at which a limit would leap.
+const KNOWN: (i32, i32) = (100_000, 200_000);
 /// What remains of a limit at a state of charge of 100 % or 0 %, in thousandths.
 const AT_THE_END: i32 = 300;
 
@@ -108,15 +109,21 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             }
         }
         if let Some(known) = self.estimator.state_of_charge()
-            && known.sigma_millionths <= KNOWN
+            // A plain counter does not know how good it is: nothing to compute.
+            && (known.sigma_millionths as i32) < KNOWN.1
         {
-            let millionths = known.millionths as i32;
-            let towards = |from: i32, to: i32| {
-                let free = fall(millionths, from, to).saturating_mul(OPEN.saturating_sub(AT_THE_END)) / OPEN;
-                AT_THE_END.saturating_add(free)
+            let (millionths, sigma) = (known.millionths as i32, known.sigma_millionths as i32);
+            let trust = fall(sigma, KNOWN.0, KNOWN.1);
+            let towards = |at: i32, from: i32, to: i32| {
+                let taken =
+                    OPEN.saturating_sub(fall(at, from, to)).saturating_mul(OPEN.saturating_sub(AT_THE_END)) / OPEN;
+                OPEN.saturating_sub(taken.saturating_mul(trust) / OPEN)
             };
-            charge = charge.min(towards(970_000, 1_000_000));
-            discharge = discharge.min(towards(50_000, 0));
+            // Towards empty by what is left for sure: with an estimate that is too high, full power would last until the
+            // voltage breaks down. Towards full by the estimate: too late, the voltage's own taper comes before it; too
+            // early costs every charge time.
+            charge = charge.min(towards(millionths, 970_000, 1_000_000));
+            discharge = discharge.min(towards(millionths.saturating_sub(sigma), 50_000, 0));
         }
         (charge, discharge)
     }

@@ -21,6 +21,8 @@ pub struct StateOfCharge {
 pub struct StateOfHealth {
     /// Learned capacity in thousandths of the configured one.
     pub capacity_permille: u16,
+    /// Its standard deviation, in the same unit: the true capacity lies within two of them in at least 95 % of the time.
+    pub capacity_sigma_permille: u16,
     /// Learned resistance in thousandths of a new cell's (the estimator's table); 1 000 until something was learned.
     pub resistance_permille: u16,
 }

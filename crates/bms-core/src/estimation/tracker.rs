@@ -4,6 +4,10 @@
 //! offset as a C-rate; the slow voltage error in V; the relative resistance error. Covariances have one = 2^40. The slope of
 //! the open-circuit voltage is taken across the present uncertainty, so a plateau is seen as what it is.
 
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::float_arithmetic, reason = "a test")]
+mod twin;
+
 use super::math::{ONE, narrow, ratio, scaled};
 use super::model::Tuning;
 

@@ -50,7 +50,8 @@ fn chart(svg: &mut String, title: &str, rows: &[Row], estimates: &[Estimate]) ->
         .configure_mesh()
         .light_line_style(WHITE)
         .bold_line_style(GRID)
-        .x_desc("h")
+        .x_desc("time, h")
+        .y_label_formatter(&|percent| format!("{percent:.0}"))
         .y_desc("state of charge, %")
         .draw()
         .map_err(|error| text(&error))?;
@@ -79,6 +80,7 @@ fn chart(svg: &mut String, title: &str, rows: &[Row], estimates: &[Estimate]) ->
     chart
         .configure_series_labels()
         .background_style(WHITE.mix(0.8))
+        .border_style(GRID)
         .position(SeriesLabelPosition::UpperRight)
         .draw()
         .map_err(|error| text(&error))?;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod cells;
+mod limits;
 
 use bms_core::Bms;
 use bms_core::balancing::ManualRule;
@@ -151,17 +152,96 @@ fn days_of_partial_cycles_do_not_drift() {
     }
 }
 
+/// L01 C02 law 7: two years of a partial cycle a day, without one full charge, with resets at random times, errors of both
+/// sensors and cells that age: the estimate stays where its confidence says.
+#[test]
+fn years_of_partial_cycles_with_resets_stay_honest() {
+    for (chemistry, own) in [(Chemistry::LiIon, true), (Chemistry::LiIon, false), (Chemistry::LiFePo4, true)] {
+        let mut bench = Bench::new(chemistry, 0.8);
+        if own {
+            bench = bench.knowing_the_cell();
+        }
+        bench = bench.believing(0.8, 0.03);
+        (bench.voltage_error, bench.offset) = (0.002, 0.1);
+        let mut resets = 0;
+        for day in 0..700 {
+            bench.capacity = 100.0 - f64::from(day) * 0.012;
+            bench.ageing = 1.0 + f64::from(day) * 0.000_4;
+            bench.celsius = 15.0 + 10.0 * (f64::from(day) / 58.0).sin();
+            let deep = 0.3 + 0.3 * (bench.noise() + 0.5);
+            let seconds = (deep * bench.capacity / 60.0 * 3_600.0) as u32;
+            let at = (f64::from(seconds) * (bench.noise() + 0.5)) as u32;
+            bench.flow(-60.0, at);
+            if bench.noise() > 0.0 {
+                bench.reset();
+                resets += 1;
+            }
+            bench.flow(-60.0, seconds - at);
+            bench.flow(0.0, 300);
+            bench.flow(60.0, ((0.8 - bench.soc) * bench.capacity * 60.0).max(0.0) as u32);
+            bench.flow(0.0, 300);
+        }
+        let what = format!("{chemistry:?} own {own}, {resets} resets");
+        eprintln!("{what}: {:.3} covered, last {:+.3} of {:.3}", bench.coverage(), bench.error(), bench.sigma());
+        assert!(resets > 300 && bench.coverage() >= 0.95, "{what}: {:.3} covered", bench.coverage());
+        assert!(bench.error().abs() < 0.12, "{what}: {:+.3}", bench.error());
+    }
+}
+
+/// T10 T11 D22 law 7: with the model-based estimator, too, what was discharged is counted to the last milliampere-millisecond and
+/// the times to full are counted once each, across resets.
+#[test]
+fn discharged_charge_and_full_charges_are_counted_across_resets() {
+    let mut bench = Bench::new(Chemistry::LiIon, 0.85).knowing_the_cell().believing(0.85, 0.02);
+    for round in 0..3 {
+        bench.drive(-40.0, 1_800);
+        bench.reset();
+        bench.drive(-40.0, 600);
+        let mut current = 50.0;
+        for _ in 0..20_000 {
+            // Constant current, then constant voltage.
+            let average = bench.bms.status().average_cell.valid().unwrap().as_microvolts();
+            current = f64::min(current * if average > 4_150_000 { 0.998 } else { 1.002 }, 50.0);
+            bench.soc = bench.soc.min(1.0);
+            bench.second(f64::max(current, 1.0));
+            if bench.shown == Some(1_000) {
+                break;
+            }
+        }
+        let status = bench.bms.status();
+        assert_eq!(status.cycles, round + 1);
+        assert_eq!(status.cycle_capacity.as_milliamp_millis(), bench.discharged, "round {round}");
+    }
+}
+
+/// L01: the resistance against new follows an aged cell's, and a new one's stays what it is.
+#[test]
+fn the_resistance_of_an_aged_cell_is_learned() {
+    for (chemistry, slack) in [(Chemistry::LiIon, 0.15), (Chemistry::LiFePo4, 0.25)] {
+        for ageing in [1.0, 1.6] {
+            let mut bench = Bench::new(chemistry, 0.9).knowing_the_cell().believing(0.9, 0.02);
+            bench.ageing = ageing;
+            bench.drive(-40.0, 5_400);
+            let health = bench.bms.status().state_of_health.valid().unwrap();
+            let found = f64::from(health.resistance_permille) * 1e-3;
+            eprintln!("{chemistry:?} {ageing}: {found:.2}");
+            assert!((found / ageing - 1.0).abs() < slack, "{chemistry:?}: {found:.2} of {ageing}");
+        }
+    }
+}
+
 /// L02: the capacity is learned from partial cycles alone, without one full charge, while the cell ages: from the nominal
 /// capacity of an aged cell, following it down, and never worse than nominal for a cell that is as it was.
 #[test]
 fn capacity_is_learned_from_partial_cycles() {
+    let mut covered = (0, 0);
     for chemistry in [Chemistry::LiIon, Chemistry::LiFePo4] {
         for (begin, end) in [(100.0, 100.0), (88.0, 88.0), (98.0, 93.8)] {
             for (volts, offset) in [(0.003, 0.1), (-0.003, -0.1)] {
                 let mut bench = Bench::new(chemistry, 0.85).knowing_the_cell().believing(0.85, 0.05);
                 (bench.voltage_error, bench.offset) = (volts, offset);
                 let cycles = 60;
-                let mut worst = 0.0_f64;
+                let mut errors = Vec::new();
                 for cycle in 0..cycles {
                     bench.capacity = begin + (end - begin) * f64::from(cycle) / f64::from(cycles);
                     // Between 85 % and somewhere above 20 %.
@@ -171,18 +251,35 @@ fn capacity_is_learned_from_partial_cycles() {
                     bench.flow(0.0, 2_400);
                     bench.flow(30.0, seconds);
                     bench.flow(0.0, 2_400);
-                    let learned = bench.bms.status().capacity.as_milliamp_hours() as f64 / 1e3;
-                    if cycle >= 30 {
-                        worst = worst.max((learned / bench.capacity - 1.0).abs());
-                    }
+                    let status = bench.bms.status();
+                    let learned = status.capacity.as_milliamp_hours() as f64 / 1e3;
+                    let sigma = f64::from(status.state_of_health.valid().unwrap().capacity_sigma_permille) / 10.0;
+                    let error = learned - bench.capacity;
+                    // Never worse than the nominal capacity, but for the 2 % that are the goal.
+                    assert!(
+                        error.abs() < (100.0 - bench.capacity).abs() + 2.0,
+                        "{chemistry:?} cycle {cycle}: {error:+.1} Ah"
+                    );
+                    covered.0 += u32::from(error.abs() <= 2.0 * sigma);
+                    covered.1 += 1;
+                    errors.push((error.abs(), sigma));
                 }
-                eprintln!("{chemistry:?} {begin} to {end} Ah, {volts} V: {worst:.3}");
-                // On the plateau of LiFePO4 half of the error is still there after sixty cycles.
-                let nominal = if chemistry == Chemistry::LiFePo4 { 100.0 / end - 1.0 } else { 0.0 };
-                assert!(worst < 0.03 + nominal / 2.0, "{chemistry:?} {begin} to {end} Ah, {volts} V: {worst:.3}");
+                let worst = errors[30..].iter().fold(0.0, |worst: f64, (error, _)| worst.max(*error));
+                let sigma = errors.last().unwrap().1;
+                eprintln!(
+                    "{chemistry:?} {begin} to {end} Ah, {volts} V: {worst:.1} Ah from cycle 30, sigma {sigma:.1} Ah"
+                );
+                if chemistry == Chemistry::LiIon {
+                    // The goal. On the plateau of LiFePO4 it is missed: there the published sigma must say so.
+                    assert!(worst < 2.0, "{begin} to {end} Ah, {volts} V: {worst:.1} Ah");
+                }
+                assert!(sigma < 6.0, "{chemistry:?}: something was learned: {sigma:.1} Ah");
             }
         }
     }
+    let part = f64::from(covered.0) / f64::from(covered.1);
+    eprintln!("{part:.3} of the cycles covered");
+    assert!(part >= 0.95, "{part:.3} of the cycles covered by two sigmas");
 }
 
 /// law 8 T10: the charge of any sequence is the same at any sample rate, to the last milliampere-millisecond.

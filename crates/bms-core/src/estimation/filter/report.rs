@@ -76,6 +76,7 @@ impl Estimator for ModelEstimator {
         let resistance = ONE.saturating_add(self.tracker.states.resistance).saturating_mul(1_000) >> 30;
         Some(StateOfHealth {
             capacity_permille: self.ledger.health_permille(),
+            capacity_sigma_permille: self.capacity_sigma(),
             resistance_permille: u16::try_from(resistance).unwrap_or(0),
         })
     }

@@ -5,6 +5,9 @@ use crate::estimation::math::{ONE, decay, narrow, ratio, scaled};
 use crate::estimation::model::{Tuning, between_knots};
 use crate::estimation::tracker::{deviation, variance};
 
+/// How much capacity a cell of unknown age may have lost, one sigma, in millionths: it is replaced at a fifth.
+const AGED: i64 = 100_000;
+
 impl ModelEstimator {
     pub(super) fn tuning(&self) -> &'static Tuning {
         self.model.tuning
@@ -33,6 +36,18 @@ impl ModelEstimator {
         let part = self.unanchored.saturating_mul(16).min(ONE);
         let systematic = scaled(i64::from(self.tuning().systematic_error), part, 30);
         deviation(self.spread.saturating_add(variance(systematic))).clamp(2_000, 500_000)
+    }
+    /// The standard deviation of the capacity that is published, in thousandths: what the filter believes, and how far a cell
+    /// that has aged would still be pulled to where it began. The filter takes a capacity for better known than cells stay,
+    /// so as not to spoil a good one; as much of that as is left in its variance still pulls.
+    pub(super) fn capacity_sigma(&self) -> u16 {
+        let believed = self.tracker.covariance.kk;
+        let begin = variance(i64::from(self.tuning().capacity_error).saturating_mul(1_000));
+        // Before the first look nothing is learned.
+        let left =
+            if believed == 0 { ONE } else { ratio(believed.saturating_mul(1 << 20), begin).clamp(0, 1 << 20) << 10 };
+        let pull = scaled(AGED, left, 30);
+        (deviation(believed.saturating_add(variance(pull))) / 1_000).clamp(1, 1_000) as u16
     }
     /// Grows in the cold.
     pub(super) fn colder(&self, error: i64) -> i64 {

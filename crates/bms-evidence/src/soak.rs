@@ -146,6 +146,14 @@ fn one_section(dice: &mut Dice, totals: &mut Totals, report: &mut dyn FnMut(&str
         let faulty = step <= faulty_until;
         if let Some(what) = violated(&bench, period, faulty) {
             totals.violations += 1;
+            if std::env::var_os("SOAK_DEBUG").is_some() {
+                let b = bench.pack.bms();
+                eprintln!("truth {:?}", crate::truth::Truth::of(bench.pack.plant()));
+                eprintln!("command {:?}", b.command());
+                eprintln!("alarms {:?} given {:?} now {:?} stepped {:?}", b.alarms().iter().collect::<Vec<_>>(), bench.pack.given(), bench.now(), bench.pack.stepped_at());
+                eprintln!("sample {:?}", bench.pack.sample());
+                eprintln!("faults {:?}", bench.pack.faults());
+            }
             report(&format!("step {step}, period {period} ms: {what}; alarms {:?}", bench.pack.bms().alarms()));
             bench.watch = Watch::new();
         }

@@ -35,7 +35,7 @@ run() {
     rm -rf "${out:?}/$name"
     mkdir -p "$out/$name"
     # 2: some were missed, 3: some took too long; both are results.
-    (cd "$tree" && CARGO_TARGET_DIR=$out/target nice -n 19 cargo mutants --package bms-core --in-place --jobs 1 --baseline skip \
+    (cd "$tree" && CARGO_TARGET_DIR=$out/target nice -n 19 cargo mutants --package bms-core --in-place --baseline skip \
         --timeout 120 --colors never --no-shuffle --output "$out/$name" "$@") || [ $? -le 3 ]
     touch "$out/$name/mutants.out/"{caught,missed,timeout,unviable}.txt
 }

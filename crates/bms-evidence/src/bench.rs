@@ -71,22 +71,22 @@ impl Bench {
     /// If the pack is impossible.
     #[must_use]
     pub fn new(config: ValidConfig, spec: &PackSpec) -> Self {
-        Self::with_period(config, spec, PERIOD)
+        Self::with_schedule(config, spec, Schedule::every(PERIOD))
     }
-    /// The same with another time between two steps.
+    /// The same with other times of steps.
     ///
     /// # Panics
     /// If the pack is impossible.
     #[must_use]
-    pub fn with_period(config: ValidConfig, spec: &PackSpec, period: Duration) -> Self {
+    pub fn with_schedule(config: ValidConfig, spec: &PackSpec, schedule: Schedule) -> Self {
         let make = |config| Bms::with_parts(config, CoulombCounter::new(&config), ManualRule::new());
         let pack = Pack::with_core(config, make, spec).expect("the pack is possible");
-        let pack = pack.with_schedule(Schedule::every(period));
+        let pack = pack.with_schedule(schedule);
         Self {
             pack,
             watch: Watch::new(),
             blur: Blur::ROUNDING,
-            watchdog: WATCHDOG.max(ms(period.as_millis().saturating_mul(3))),
+            watchdog: WATCHDOG.max(ms(schedule.period.plus(schedule.jitter).as_millis().saturating_mul(3))),
             fed: Instant::ZERO,
             bites: 0,
         }

@@ -9,8 +9,8 @@ use bms_evidence::matrix::{self, report};
 const USAGE: &str = "\
 usage: bms-evidence matrix
            every fault in every state; a table in Markdown
-       bms-evidence soak [--seconds N] [--seed N] [--state FILE] [--commit ID]
-           random use for so long (60 s), from a new seed that is printed, or on from where FILE stopped
+       bms-evidence soak [--shards N | --seconds N] [--seed N] [--state FILE] [--commit ID]
+           random use, from a new seed that is printed, or on from where FILE stopped; a shard is 1.2 million steps
        bms-evidence soak --repeat SHARD
            one shard again, as a violation names it";
 

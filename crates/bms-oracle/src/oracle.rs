@@ -51,6 +51,16 @@ pub struct Heating {
     pub ineffective: bool,
 }
 
+/// What a decision about the switches rests on, beside the alarms.
+#[derive(Clone, Debug)]
+pub(crate) struct DecidedOn {
+    step: Step,
+    switches: (bool, bool),
+    held: (bool, bool),
+    asked: bool,
+    opened: bool,
+}
+
 /// Everything known.
 #[derive(Clone, Debug)]
 pub struct Oracle {
@@ -119,6 +129,7 @@ pub struct Oracle {
     pub balancing: bool,
     pub(crate) silent_at: Option<Time>,
     pub(crate) all_sensors_good: bool,
+    pub(crate) decided_on: Option<DecidedOn>,
     pub(crate) commanded: bool,
     pub(crate) started_anew: bool,
     /// X15: complete scans since the start that did not fit.
@@ -177,6 +188,7 @@ impl Oracle {
             balancing: false,
             silent_at: None,
             all_sensors_good: true,
+            decided_on: None,
             commanded: false,
             started_anew: false,
             first_scans: 0,
@@ -388,6 +400,14 @@ impl Oracle {
         let mut events = std::mem::take(&mut self.announced);
         self.live(&mut events);
         let alarms = self.alarms();
+        let decided_on = DecidedOn {
+            step: step.clone(),
+            switches: (self.charge, self.discharge),
+            held: self.held,
+            asked: self.asked,
+            opened: self.opened,
+        };
+        self.decided_on = Some(decided_on);
         let (charge, discharge) = self.decide(&step);
         let heater = self.heat(&step, elapsed.max(0) as Time);
         for alarm in Alarm::ALL {
@@ -529,6 +549,21 @@ impl Oracle {
         }
         self.heating.ineffective = self.heating.time >= 1_800_000;
         !self.heating.ineffective && (was || (!self.asked && outputs::all_usable(self, step)))
+    }
+
+    /// Decides about the switches once more, with other alarms.
+    pub(crate) fn decide_again(&mut self, verdict: &mut Verdict) {
+        let Some(on) = self.decided_on.take() else { return };
+        (self.charge, self.discharge, self.held) = (on.switches.0, on.switches.1, on.held);
+        (self.asked, self.opened) = (on.asked, on.opened);
+        let (charge, discharge) = self.decide(&on.step);
+        (self.asked, self.opened) = (false, false);
+        verdict.events.retain(|kind| !matches!(kind, EventKind::Switched { .. }));
+        if (charge, discharge) != on.switches {
+            verdict.events.push(EventKind::Switched { charge, discharge });
+        }
+        (self.charge, self.discharge) = (charge, discharge);
+        (verdict.charge, verdict.discharge) = (charge, discharge);
     }
 
     /// P17 and law 1: what may be closed.

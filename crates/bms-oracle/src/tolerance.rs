@@ -26,6 +26,7 @@ impl Oracle {
         if !self.all_sensors_good {
             self.silent_at = Some(self.now);
         }
+        let mut other_alarms = false;
         let silent_lately = self.silent_at.is_some_and(|at| self.now - at <= 12_000);
         for (alarm, either) in [
             (Alarm::ChargeLockedOut, stopped),
@@ -42,6 +43,7 @@ impl Oracle {
             if mine == theirs || !either || due {
                 continue;
             }
+            other_alarms = true;
             let told = |kind: &EventKind| match kind {
                 EventKind::Raised { alarm: of, .. } | EventKind::Cleared { alarm: of } => *of == alarm,
                 _ => false,
@@ -59,6 +61,10 @@ impl Oracle {
                 (true, false) => verdict.events.push(EventKind::Cleared { alarm }),
                 _ => {}
             }
+        }
+        if other_alarms {
+            // The switches follow the alarms in the same step.
+            self.decide_again(verdict);
         }
         self.alarms_before = verdict.alarms;
     }

@@ -47,23 +47,40 @@ def symbols(image):
     return [line.split(None, 2)[-1] for line in lines]
 
 
-def measure(target, figures, parts=None):
-    """Instruction counts, sizes and stack, from the image `measure`; with fewer parts only a healthy pack."""
-    output = run(build("bms-on-target", target, binary="measure", features=[parts] if parts else []), target,
+def measured(target, wanted, binary="measure", parts=None):
+    """What an image counted: means and largest instruction counts by name, and bytes by name."""
+    output = run(build("bms-on-target", target, binary=binary, features=[parts] if parts else []), target,
                  shift=0 if target == RISCV else SHIFT)
     per_instruction = 1.0 if target == RISCV else 2**SHIFT * 1e-9 * CLOCK_HZ[target]
     ticks = {}
     for name, *numbers in re.findall(r"^ticks (\w+) (\d+) (\d+) (\d+) (\d+)$", output, re.M):
         count, least, total, most = map(int, numbers)
         ticks[name] = (total / count, most)
-    if "empty" not in ticks or "step_normal" not in ticks:
-        raise Failed(f"the image measure on {target} printed too little:\n{output}")
+    if "empty" not in ticks or wanted not in ticks:
+        raise Failed(f"the image {binary} on {target} printed too little:\n{output}")
     empty = ticks["empty"][0]
 
     def instructions(value):
         return round((value - empty) / per_instruction)
 
     sizes = {key: int(value) for key, value in re.findall(r"^bytes (\w+) (\d+)$", output, re.M)}
+    return ticks, instructions, sizes
+
+
+def measure_model(target, figures):
+    """The model-based estimator: instructions of an update, memory, stack of a step with it."""
+    ticks, instructions, sizes = measured(target, "update_window", binary="measure_model")
+    name = SHORT[target]
+    figures[f"soc_update_{name}"] = instructions(ticks["update_window"][0])
+    figures[f"soc_update_mean_{name}"] = instructions(ticks["update_tracking"][0])
+    figures[f"soc_update_worst_{name}"] = instructions(max(most for _, most in ticks.values()))
+    figures[f"stack_step_model_{name}"] = sizes["stack_model"]
+    figures["model_ram"] = sizes["model"]
+
+
+def measure(target, figures, parts=None):
+    """Instruction counts, sizes and stack, from the image `measure`; with fewer parts only a healthy pack."""
+    ticks, instructions, sizes = measured(target, "step_normal", parts=parts)
     name = SHORT[target]
     if parts:
         figures[f"protect_normal_{parts}_{name}"] = instructions(ticks["protect_normal"][0])
@@ -83,7 +100,7 @@ def measure(target, figures, parts=None):
 
 def panic_callers(target):
     """The functions that call into panicking code, for the message; built with a panic handler that links."""
-    image = build("bms-proof", target, binary="proof", profile="proof", features=["service", "locate"])
+    image = build("bms-proof", target, binary="proof", profile="proof", features=["service", "model", "locate"])
     callers, function = set(), ""
     for line in output_of(tool("llvm-objdump"), "-d", "--no-show-raw-insn", "--demangle", image).splitlines():
         head = re.match(r"[0-9a-f]+ <(.*)>:$", line)
@@ -97,7 +114,7 @@ def panic_callers(target):
 def prove(target, figures):
     """Links the proof image, shows that the proof can fail, and looks at what is linked."""
     try:
-        build("bms-proof", target, binary="proof", profile="proof", features=["service"])
+        build("bms-proof", target, binary="proof", profile="proof", features=["service", "model"])
         reachable = []
     except Failed as failure:
         if "a_panic_is_reachable" not in str(failure):
@@ -111,7 +128,7 @@ def prove(target, figures):
             raise
     else:
         raise Failed(f"{target}: a deliberate panic path linked; the proof proves nothing")
-    image = build("bms-proof", target, binary="proof", profile="small", features=["service", "locate"])
+    image = build("bms-proof", target, binary="proof", profile="small", features=["service", "model", "locate"])
     names = symbols(image)
     code = output_of(tool("llvm-objdump"), "-d", "--no-show-raw-insn", image)
     found = {
@@ -185,7 +202,7 @@ def main():
     values["service_flash_m0plus"] = (
         flash(build("bms-proof", M0, binary="proof", profile="small", features=["service", "locate"])) - base
     )
-    for parts in ("manual_rule", *PARTS):
+    for parts in ("manual_rule", "model", *PARTS):
         image = build("bms-proof", M0, binary="proof", profile="small", features=[parts, "locate"])
         values[f"core_flash_{parts}_m0plus"] = flash(image) - base
     for target in TARGETS:
@@ -193,6 +210,8 @@ def main():
     for parts in PARTS:
         for target in (M0, M4):
             measure(target, values, parts)
+    for target in (M0, M4):
+        measure_model(target, values)
     figures, over = judge(values)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(figures, indent=2) + "\n")

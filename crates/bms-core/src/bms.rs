@@ -362,6 +362,8 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         let range = self.measurement.temperatures.battery();
         let (charge, discharge) = (self.command.charge.is_closed(), self.command.discharge.is_closed());
         let cells = complete.then(|| self.measurement.scan(&self.config));
+        let balancing = &self.command.balance;
+        let reported = self.measurement.feedback_fresh.then_some(self.measurement.feedback.balance_current.magnitude());
         let anchor = self.estimator.update(&Evidence {
             config: &self.config,
             interval,
@@ -372,6 +374,8 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             elapsed,
             overvoltage: edges.raised.contains(Alarm::CellOvervoltage),
             undervoltage: edges.raised.contains(Alarm::CellUndervoltage),
+            balancing,
+            balance_current: reported.unwrap_or(balancing.current()),
         });
         match anchor {
             Some(Anchor::Full) => self.events.push(now, EventKind::Full),

@@ -2,7 +2,7 @@
 
 use crate::balancing::Plan;
 use crate::command::{Limits, Switch};
-use crate::estimation::{StateOfCharge, StateOfHealth, StateOfPower};
+use crate::estimation::{CellDifferences, StateOfCharge, StateOfHealth, StateOfPower};
 use crate::lifecycle::State;
 use crate::measurement::{BATTERY_SENSORS, CellScan, Reading};
 use crate::protection::AlarmSet;
@@ -40,6 +40,8 @@ pub struct Status<'a> {
     pub state_of_charge: Reading<StateOfCharge>,
     /// Capacity and resistance against new; not measured if the estimator does not learn them.
     pub state_of_health: Reading<StateOfHealth>,
+    /// How far each cell's state of charge lies from the pack's, where the estimator tells.
+    pub cell_differences: CellDifferences<'a>,
     /// Currents that could be held for 10 s and 30 s; not measured without a model of the cell.
     pub state_of_power: Reading<StateOfPower>,
     /// T10: cumulative discharged charge.

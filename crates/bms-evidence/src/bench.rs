@@ -86,7 +86,7 @@ impl Bench {
             pack,
             watch: Watch::new(),
             blur: Blur::ROUNDING,
-            watchdog: WATCHDOG.max(ms(schedule.period.plus(schedule.jitter).as_millis().saturating_mul(3))),
+            watchdog: WATCHDOG.max(ms(schedule.period.as_millis().saturating_mul(4))),
             fed: Instant::ZERO,
             bites: 0,
         }

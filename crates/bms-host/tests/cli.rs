@@ -83,6 +83,16 @@ fn a_scenario_that_keeps_its_expectations_gives_0() {
     assert!(stdout(&output).contains("expectations met"));
 }
 
+/// Cells far beyond what their chemistry allows are drawn all the same.
+#[test]
+fn implausible_voltages_are_drawn() {
+    let out = directory("implausible");
+    let file = scenario("x15-wrong-chemistry.toml");
+    let output = bms_sim(&["run", &file, "--plots", "--out", &out.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(std::fs::read_to_string(out.join("voltages.svg")).unwrap().contains("</svg>"));
+}
+
 #[test]
 fn a_violated_expectation_gives_1_and_tells_what_happened() {
     let directory = directory("violated");

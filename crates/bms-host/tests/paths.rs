@@ -97,7 +97,7 @@ fn all_three_paths_give_the_same_commands() {
 
 #[test]
 fn the_same_with_jitter_and_other_rates() {
-    let schedule = Schedule { period: ms(20), jitter: ms(7), cells_every: 5, temperatures_every: 50 };
+    let schedule = Schedule { jitter: 0.35, cells_every: 5, temperatures_every: 50, ..Schedule::every(ms(20)) };
     compare(DAY, &[], schedule);
 }
 

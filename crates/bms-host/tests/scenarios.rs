@@ -216,8 +216,8 @@ mod an_open_loop {
             "{PACK}initial_soc = 40\n[plant]\nopen_loop = true\n[[expect]]\noutput = \"power\"\nstate = \"on\"\nuntil = 5\n"
         );
         let finished = play(&parse(Path::new("test.toml"), &text).unwrap(), 1).unwrap();
-        assert_eq!(finished.session.bms.status().state_of_charge_permille.valid(), Some(400));
-        assert_eq!(finished.session.bms.status().cells.voltage(0).unwrap().as_millivolts(), 3_140);
+        assert_eq!(finished.session.bms().status().state_of_charge_permille.valid(), Some(400));
+        assert_eq!(finished.session.bms().status().cells.voltage(0).unwrap().as_millivolts(), 3_140);
     }
 }
 
@@ -309,7 +309,7 @@ mod a_plant {
         let wrong = met("duration_s = 10", &format!("{errors}{rest}"));
         let right = met("duration_s = 10", rest);
         let read = |finished: &Finished| {
-            let status = finished.session.bms.status();
+            let status = finished.session.bms().status();
             let [t1, ..] = status.battery_temperatures;
             (
                 status.cells.voltage(0).unwrap().as_microvolts(),
@@ -328,8 +328,8 @@ mod a_plant {
             "duration_s = 60\nseed = 2",
             "[plant]\ncapacity_spread = 5\nresistance_spread = 20\nwire_resistance = 0.05\n[[at]]\nt_s = 1\nload = 100\n[[expect]]\noutput = \"power\"\nstate = \"on\"\nuntil = 60",
         );
-        assert!(finished.session.bms.status().cell_spread.valid().unwrap().as_millivolts() > 5);
-        assert!((finished.session.world.pack().unwrap().plant.spec().wire_mohm - 50.0).abs() < 1e-9);
+        assert!(finished.session.bms().status().cell_spread.valid().unwrap().as_millivolts() > 5);
+        assert!((finished.session.world().pack().unwrap().plant.spec().wire_mohm - 50.0).abs() < 1e-9);
     }
 }
 

@@ -191,7 +191,7 @@ fn recorded() -> Vec<u8> {
     spec.soc = 0.90;
     spec.soc_spread = 0.02;
     spec.sensors = SensorErrors::realistic();
-    let schedule = Schedule { period: ms(50), jitter: ms(20), cells_every: 2, temperatures_every: 20 };
+    let schedule = Schedule { jitter: 0.4, cells_every: 2, temperatures_every: 20, ..Schedule::every(ms(50)) };
     let mut rig: Rig = Rig::new(PACK, &spec).unwrap().with_schedule(schedule);
     let mut file = Vec::new();
     let mut writer = TraceWriter::new(&mut file, &rig.trace_header(), 16).unwrap();

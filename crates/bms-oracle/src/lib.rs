@@ -4,6 +4,7 @@
 //! of 64 bits where the core has ages and 32. [`differential::run`] drives both with the same operations and compares
 //! every alarm, every switch and every event of every step. Where the two differ, the requirements decide.
 
+mod decide;
 pub mod differential;
 pub mod operation;
 pub mod oracle;

@@ -2,6 +2,8 @@
 
 #![no_std]
 
+pub mod tally;
+
 /// Counts executed instructions, under QEMU with `-icount`.
 ///
 /// Cortex-M has no instruction counter there, but the clock stands on the instruction count: SysTick ticks are

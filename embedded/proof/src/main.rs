@@ -39,8 +39,12 @@ mod harness {
     use super::{read, write};
     #[cfg(feature = "manual_rule")]
     use bms_core::balancing::ManualRule;
+    #[cfg(feature = "model")]
+    use bms_core::balancing::Quota;
     #[cfg(feature = "manual_rule")]
     use bms_core::estimation::CoulombCounter;
+    #[cfg(feature = "model")]
+    use bms_core::estimation::{CellModel, ModelEstimator};
     #[cfg(feature = "protection")]
     use bms_core::fittings::NotFitted;
     #[cfg(feature = "unbalanced")]
@@ -52,8 +56,13 @@ mod harness {
     use bms_core::units::Voltage;
 
     /// What is linked: the core with all its parts, or with fewer of them.
-    #[cfg(all(feature = "core", not(any(feature = "manual_rule", feature = "unbalanced", feature = "protection"))))]
+    #[cfg(all(
+        feature = "core",
+        not(any(feature = "manual_rule", feature = "unbalanced", feature = "protection", feature = "model"))
+    ))]
     type Core = Bms;
+    #[cfg(feature = "model")]
+    type Core = Bms<24, ModelEstimator>;
     #[cfg(feature = "manual_rule")]
     type Core = Bms<24, CoulombCounter, ManualRule>;
     #[cfg(feature = "unbalanced")]
@@ -63,8 +72,10 @@ mod harness {
 
     #[cfg(feature = "core")]
     const fn fresh() -> Core {
-        #[cfg(not(any(feature = "manual_rule", feature = "unbalanced", feature = "protection")))]
+        #[cfg(not(any(feature = "manual_rule", feature = "unbalanced", feature = "protection", feature = "model")))]
         return Bms::new(PACK);
+        #[cfg(feature = "model")]
+        return Bms::with_parts(PACK, ModelEstimator::new(&PACK, CellModel::typical(PACK.chemistry())), Quota::new());
         #[cfg(feature = "manual_rule")]
         return Bms::with_parts(PACK, CoulombCounter::new(&PACK), ManualRule::new());
         #[cfg(feature = "unbalanced")]
@@ -177,6 +188,8 @@ mod harness {
         if read(24) == 1 {
             let mut fresh = const { fresh() };
             fresh.restore(Stored::Snapshot(snapshot), ResetCause::Watchdog);
+            #[cfg(feature = "model")]
+            fresh.was_off(Some(read(25)));
             *bms = fresh;
         }
     }

@@ -11,6 +11,7 @@ pub mod laws;
 
 pub mod digest;
 pub mod rules;
+pub mod soc;
 
 use bms_core::command::Command;
 use bms_core::event::Event;

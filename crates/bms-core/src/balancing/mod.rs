@@ -104,6 +104,13 @@ impl Plan {
         }
         self
     }
+    /// What it moves, as a positive number; of bleed resistors it is not known.
+    pub(crate) const fn current(&self) -> Current {
+        match *self {
+            Self::Idle | Self::Bleed { .. } => Current::ZERO,
+            Self::Transfer { current, .. } | Self::Shuttle { current, .. } => current,
+        }
+    }
     /// When the port must stop by itself.
     #[must_use]
     pub const fn until(&self) -> Option<Instant> {

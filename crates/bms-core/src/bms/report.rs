@@ -94,6 +94,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
                 .map_or(Reading::Invalid, Reading::Valid),
             state_of_charge: self.estimator.state_of_charge().map_or(Reading::Invalid, Reading::Valid),
             state_of_health: self.estimator.state_of_health().map_or(Reading::NotMeasured, Reading::Valid),
+            cell_differences: self.estimator.cell_differences(),
             state_of_power: self.state_of_power(),
             cycle_capacity: self.estimator.cycle_capacity(),
             cycles: self.estimator.cycles(),

@@ -4,7 +4,7 @@
 //! its own slow voltage error and resistance error, so that a constant 3 mV is not taken for proof. One pass over all of
 //! them is spread over several steps.
 
-use super::math::{ONE, exp_negative, logarithm, narrow, ratio, scaled};
+use super::math::{ONE, bounded, exp_negative, logarithm, narrow, ratio, scaled};
 use super::tracker::{faded, renewed};
 
 /// How many hypotheses there are: from −10 % to 110 % in steps of 2 %.
@@ -165,8 +165,10 @@ impl Bank {
         let (pass, gains) = self.pass?;
         let end = self.next.saturating_add(count).min(COUNT);
         let begin = self.next;
-        for (index, hypothesis) in self.hypotheses.iter_mut().enumerate().take(end).skip(begin) {
-            hypothesis.compare(offset_of(index).saturating_add(pass.counted), &pass, &gains, open_circuit);
+        let mut charge = offset_of(begin).saturating_add(pass.counted);
+        for hypothesis in self.hypotheses.get_mut(begin..end).unwrap_or_default() {
+            hypothesis.compare(charge, &pass, &gains, open_circuit);
+            charge = charge.saturating_add(SPACING);
         }
         self.next = end;
         if end < COUNT {
@@ -209,12 +211,14 @@ impl Bank {
         // Relative to the most likely one, so that differences of large squares do not matter.
         let centre = self.best();
         let add = |slot: &mut i64, value: i64| *slot = slot.saturating_add(value);
-        for (index, hypothesis) in self.hypotheses.iter().enumerate() {
+        let mut at = LOWEST.wrapping_sub(SPACING);
+        for hypothesis in &self.hypotheses {
+            at = at.wrapping_add(SPACING);
             let weight = i64::from(exp_negative(hypothesis.likelihood));
             if weight == 0 {
                 continue;
             }
-            let offset = offset_of(index).wrapping_sub(centre) >> 10;
+            let offset = at.wrapping_sub(centre) >> 10;
             let values = [offset, i64::from(hypothesis.bias), i64::from(hypothesis.resistance)];
             let [_, bias, resistance] = values;
             weights = weights.saturating_add(weight);
@@ -287,10 +291,8 @@ impl Hypothesis {
         self.likelihood = self.likelihood.saturating_sub(loss).max(i32::MIN / 4);
         let bound = (pass.bias.saturating_add(table).max(0) as u64).isqrt() as i64;
         let bias_gain = ratio(gains.bias.saturating_add(table) << 20, spread);
-        let bias = bias
-            .saturating_add(scaled(bias_gain, innovation, 20))
-            .clamp(bound.saturating_mul(-3), bound.saturating_mul(3));
-        self.bias = narrow(bias);
+        let bias = bias.saturating_add(scaled(bias_gain, innovation, 20));
+        self.bias = narrow(bounded(bias, bound.saturating_mul(3)));
         let resistance_gain = ratio(gains.resistance << 20, spread);
         let resistance = i64::from(self.resistance).saturating_add(scaled(resistance_gain, innovation, 20));
         self.resistance = narrow(resistance.clamp(-(1 << 19), 1 << 20));

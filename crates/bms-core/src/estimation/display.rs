@@ -1,7 +1,7 @@
 //! What is shown to people: it follows every charge that really moves, takes a correction in slowly, and claims an end only
 //! once it is reached.
 
-use super::math::{ONE, ratio};
+use super::math::{ONE, bounded, ratio};
 
 /// Slowest pace of a correction: 0.5 % a minute, in 2^-30 a millisecond.
 const LEAST_PACE: i64 = 89;
@@ -46,14 +46,14 @@ impl Display {
         }
         let pace = LEAST_PACE.max(ratio(distance.saturating_abs(), span));
         let step = pace.saturating_mul(i64::from(elapsed));
-        self.gap = self.gap.saturating_add(distance.clamp(step.saturating_neg(), step));
+        self.gap = self.gap.saturating_add(bounded(distance, step));
     }
     /// What to show for an estimate, in thousandths.
     pub(super) fn permille(&self, charge: i64) -> u16 {
         let shown = charge.saturating_add(self.gap).clamp(0, ONE);
         let rounded = shown.saturating_mul(1_000).saturating_add(ONE / 2) >> 30;
         let (least, most) = (i64::from(!self.empty), if self.full { 1_000 } else { 999 });
-        u16::try_from(rounded.clamp(least, most)).unwrap_or(0)
+        u16::try_from(rounded.max(least).min(most)).unwrap_or(0)
     }
     /// The ends are no longer claimed once half a percent has moved away from them.
     pub(super) fn leave(&mut self, charge: i64, full: bool) {

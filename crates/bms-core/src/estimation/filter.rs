@@ -4,6 +4,7 @@
 //! [`Bank`] compares hypotheses; once it is known to a few percent a [`Tracker`] takes over. What neither can explain for
 //! two minutes starts the bank again. The counters (T08–T11) and both anchors are those of the [`CoulombCounter`].
 
+mod cells;
 mod follow;
 mod learning;
 mod memory;
@@ -12,13 +13,14 @@ mod report;
 mod trust;
 
 use super::bank::Bank;
+use super::difference::Differences;
 use super::display::Display;
 use super::math::ONE;
 use super::model::{CellModel, Resistances};
 use super::tracker::Tracker;
 use super::{Anchor, CoulombCounter, Estimator, Evidence};
 use crate::config::ValidConfig;
-use crate::units::{Charge, Current, Temperature};
+use crate::units::{Current, Temperature};
 use observation::{NOTHING, Observation, Window};
 
 /// How many hypotheses one step looks at.
@@ -56,6 +58,9 @@ pub struct ModelEstimator {
     under_load: bool,
     tail: bool,
     last: Observation,
+    /// Polarisation of the average cell over the last window, a positive number in µV.
+    load: i32,
+    differences: Differences,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +80,7 @@ impl ModelEstimator {
         Self {
             model,
             ledger: CoulombCounter::new(config),
-            window: Window { moved: Charge::ZERO, length: 0, voltage: 0, weight: 0, since: 0 },
+            window: Window::NEW,
             resistances: Resistances::new(),
             tracker: Tracker::new(),
             bank: Bank::new(),
@@ -94,6 +99,8 @@ impl ModelEstimator {
             under_load: false,
             tail: false,
             last: NOTHING,
+            load: 0,
+            differences: Differences::new(),
         }
     }
     /// The exact counter underneath.
@@ -136,6 +143,7 @@ impl ModelEstimator {
             self.spread = self.tracker.covariance.cc;
         }
         self.learn(&seen, evidence);
+        self.look_at_cell(window, &seen, evidence);
         if !first {
             self.display.corrected(self.charge().saturating_sub(expected));
         }

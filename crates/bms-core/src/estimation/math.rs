@@ -4,16 +4,33 @@
 pub(super) const ONE: i64 = 1 << 30;
 
 /// `a × b / 2^shift`, rounded to nearest. The callers keep the product within 63 bits; beyond it the result saturates.
-#[inline]
+#[inline(always)]
 pub(super) fn scaled(a: i64, b: i64, shift: u32) -> i64 {
     let half = 1_i64.wrapping_shl(shift.wrapping_sub(1));
-    a.saturating_mul(b).saturating_add(half) >> shift
+    // Half more than a saturated product wraps: shifted down it would change its sign.
+    product(a, b).saturating_add(half) >> shift
+}
+
+/// A product, saturating. Not inlined, as the division below: on a small processor the call is nothing against the work, and
+/// there are a hundred and fifty of them.
+#[inline(never)]
+fn product(a: i64, b: i64) -> i64 {
+    match (i32::try_from(a), i32::try_from(b)) {
+        (Ok(a), Ok(b)) => i64::from(a).wrapping_mul(i64::from(b)),
+        _ => a.saturating_mul(b),
+    }
 }
 
 /// `a / b`, rounded towards zero; nothing for a division by zero.
-#[inline]
+#[inline(never)]
 pub(super) fn ratio(a: i64, b: i64) -> i64 {
     a.checked_div(b).unwrap_or(0)
+}
+
+/// A value brought between a bound and its opposite. (`clamp` could panic, if the bound were negative.)
+#[inline]
+pub(super) fn bounded(value: i64, bound: i64) -> i64 {
+    value.max(bound.saturating_neg()).min(bound)
 }
 
 /// A 64-bit value brought back into 32 bits.

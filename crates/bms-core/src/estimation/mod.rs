@@ -7,6 +7,7 @@ mod bank;
 mod chemistry;
 mod chemistry_tables;
 mod coulomb;
+mod difference;
 mod display;
 mod filter;
 mod math;
@@ -19,12 +20,14 @@ pub use crate::measurement::{CellScan, CurrentInterval};
 pub use chemistry::{FLAT, SLOPED, TYPICAL_FLAT, TYPICAL_SLOPED};
 pub use chemistry_tables::{LI_ION, LIFEPO4, LTO};
 pub use coulomb::CoulombCounter;
+pub use difference::{CellDifference, CellDifferences};
 pub use filter::ModelEstimator;
 pub use model::{CellModel, KNOTS, PATHS, Tuning};
 pub use ocv::interpolate;
 pub(crate) use ocv::slope_permille_per_volt;
 pub use state::{Learned, Source, StateOfCharge, StateOfHealth, StateOfPower};
 
+use crate::balancing::Plan;
 use crate::config::{ParameterId, ValidConfig};
 use crate::port::NotFitted;
 use crate::snapshot::Snapshot;
@@ -51,6 +54,10 @@ pub struct Evidence<'a> {
     pub overvoltage: bool,
     /// The under-voltage alarm was raised in this step.
     pub undervoltage: bool,
+    /// What the balancer was told for the time since the last step.
+    pub balancing: &'a Plan,
+    /// How much the balancer moved: as it reports it, or else as planned; never negative.
+    pub balance_current: Current,
 }
 
 /// An anchor that an estimator has just reached.
@@ -97,9 +104,9 @@ pub trait Estimator {
     fn source(&self) -> Option<Source> {
         None
     }
-    /// How far a cell's state of charge lies from the pack's average, in millionths; `None` if unknown.
-    fn cell_difference(&self, _cell: usize) -> Option<i32> {
-        None
+    /// How far the cells' states of charge lie from the pack's; nothing of any cell, if it does not look at them one by one.
+    fn cell_differences(&self) -> CellDifferences<'_> {
+        CellDifferences::NONE
     }
     /// What must survive a reset beside the counters.
     fn learned(&self) -> Learned {

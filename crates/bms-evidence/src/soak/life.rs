@@ -3,7 +3,7 @@
 use bms_core::bms::Request;
 use bms_core::config::{Chemistry, Config, ParameterId as P, Profile, Topology};
 use bms_core::snapshot::ResetCause;
-use bms_core::time::{Duration, ms};
+use bms_core::time::ms;
 use bms_host::fault::{Channel, Fault, FaultKind as K, Output};
 use bms_host::plant::{Charger, Load};
 
@@ -177,10 +177,11 @@ pub(super) fn rest(dice: &mut Dice, bench: &mut Bench, totals: &mut Totals) -> u
     // Short ones are as frequent as long ones.
     let most = dice.pick(&[24, 24 * 7, 24 * 60]);
     let hours = 1 + dice.below(most);
-    let plant = bench.pack.plant_mut();
     for _ in 0..hours {
-        plant.advance(Duration::from_millis(3_600_000));
+        let until = bench.now().after(ms(3_600_000));
+        bench.pack.pass_until(until);
     }
+    let plant = bench.pack.plant_mut();
     let full = plant.spec().cells;
     plant.set_charger(Some(Charger { voltage: f64::from(full) * 4.5, current: dice.between(5.0, 50.0) }));
     plant.set_activation(true);

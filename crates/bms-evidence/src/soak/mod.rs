@@ -2,14 +2,14 @@
 //! every step, by the truth of the simulated pack ([`truth`](crate::truth)) and by what the core commands ([`laws`]).
 //!
 //! A shard is a seed and a number of sections; a section is a stretch of one pack's life at one sample period between 1 ms and
-//! 10 s, often begun shortly before a clock's 2^32nd millisecond (49.7 days). A fifth of the sections has periods of at most
+//! 10 s, sometimes begun shortly before a clock's 2^32nd millisecond (49.7 days). A fifth of the sections has periods of at most
 //! 100 ms. Shards are independent, so that a long run is done in parts and on any number of cores, and any of them can be repeated.
 
 pub mod laws;
 mod life;
 
 use bms_core::protection::Alarm;
-use bms_core::time::{Duration, ms};
+use bms_core::time::{Instant, ms};
 use bms_host::plant::SensorErrors;
 use bms_host::rig::Schedule;
 use rand_core::{Rng, SeedableRng};
@@ -142,21 +142,18 @@ fn one_section(dice: &mut Dice, totals: &mut Totals, report: &mut dyn FnMut(&str
     spec.wire_mohm = dice.between(5.0, 25.0);
     spec.terminal_millifarads = dice.between(0.1, 5.0);
     spec.ambient_c = dice.between(-10.0, 40.0);
-    let jitter = if dice.one_in(2) { period / 4 } else { 0 };
-    let mut bench = Bench::with_schedule(config, &spec, Schedule { jitter: ms(jitter), ..Schedule::every(ms(period)) });
+    let jitter = if dice.one_in(2) { 0.25 } else { 0.0 };
+    let mut bench = Bench::with_schedule(config, &spec, Schedule { jitter, ..Schedule::every(ms(period)) });
     // Noise and bias of four deviations, a gain of one per mille.
     bench.blur = Blur { cell: 0.006, current: 0.6, temperature: 2.0 };
     bench.pack.set_one_clock(true);
-    // Somewhere on the clock, often just before a counter of 32 bits is full.
-    if dice.one_in(3) {
+    // Some begin just before a counter of 32 bits is full.
+    if dice.one_in(8) {
         let before = dice.below(u64::from(period) * SECTION / 2).min(1 << 31);
-        bench.pack.set_open_loop(true);
-        let start = (1_u64 << 32) - before;
-        bench.pack.plant_mut().skip(Duration::from_millis(u32::try_from(start).unwrap_or(u32::MAX)));
-        bench.pack.set_open_loop(false);
+        bench.pack.pass_until(Instant::from_millis((1_u64 << 32) - before));
         totals.wraps += 1;
     }
-    let mut laws = Laws::new(period + jitter);
+    let mut laws = Laws::new(period + period / 4);
     let mut asleep = None;
     let started = bench.now();
     let mut rested = 0;

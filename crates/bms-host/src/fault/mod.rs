@@ -50,6 +50,12 @@ pub enum Output {
     Indicator,
 }
 
+impl Output {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Switches, Self::Balancer, Self::Heater, Self::Precharge, Self::Power, Self::LastResort, Self::Indicator];
+}
+
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -57,7 +57,6 @@ pub(super) struct Sensing {
     /// Charge through the shunt since the last reading, A·s, and the time, s.
     shunt: (f64, f64),
     mean_current: f64,
-    now: u64,
 }
 
 impl Sensing {
@@ -73,11 +72,7 @@ impl Sensing {
             temperature_bias: std::array::from_fn(|_| draw(errors.temperature.bias)),
             shunt: (0.0, 0.0),
             mean_current: 0.0,
-            now: 0,
         }
-    }
-    pub(super) const fn skip(&mut self, now: u64) {
-        self.now = now;
     }
     pub(super) fn integrate(&mut self, current: f64, seconds: f64) {
         self.shunt.0 += current * seconds;

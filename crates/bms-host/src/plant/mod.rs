@@ -177,13 +177,6 @@ impl Plant {
         }
         self.settle_events();
     }
-    /// Moves virtual time on without the pack: for open-loop scenarios, in which readings are dictated.
-    pub fn skip(&mut self, duration: Duration) {
-        self.now = self.now.saturating_add(u64::from(duration.as_millis()) * 1_000);
-        self.settle_events();
-        self.sensing.skip(self.now);
-        self.thermal.skip(self.now);
-    }
 
     /// Completes everything that is due: switch movements, expiries, the latch, the supply.
     fn settle_events(&mut self) {

@@ -483,7 +483,7 @@ fn dictated_readings_replace_the_truth() {
     let mut plant = plant(|_| {});
     plant.dictated().cells = vec![None, Some(4.3)];
     plant.dictated().current = Some(-12.5);
-    plant.skip(ms(100));
+    plant.advance(ms(100));
     let read = sample(&mut plant);
     assert_eq!(cell_mv(&read, 1), 4_300.0);
     assert!(cell_mv(&read, 0) < 3_400.0);

@@ -46,9 +46,6 @@ impl Thermal {
     pub(super) const fn is_due(&self, now: u64) -> bool {
         now >= self.last + PERIOD
     }
-    pub(super) const fn skip(&mut self, now: u64) {
-        self.last = now;
-    }
     /// Turns the heat since the last step into temperatures.
     pub(super) fn step(&mut self, cells: &mut [Cell], activation_kelvin: f64, now: u64) {
         let seconds = (now - self.last) as f64 * 1e-6;

@@ -1,15 +1,9 @@
 //! A closed loop: the board on a simulated pack.
 
-use bms_core::command::Command;
 use bms_core::config::{ParameterId, SensorPolicy, ValidConfig};
-use bms_core::measurement::Sample;
-use bms_core::port::ErrorKind;
-use bms_core::time::Duration;
 
-use crate::fault::Output;
 use crate::plant::{
-    Channels, Charger as PlantCharger, ImpossiblePack, Load as PlantLoad, PackSpec, Plant, SwitchFault, Thermistor,
-    Wire,
+    Charger as PlantCharger, ImpossiblePack, Load as PlantLoad, PackSpec, Plant, SwitchFault, Thermistor, Wire,
 };
 
 use super::scenario::{Change, Channel, Charger, Fault, Load, Scenario};
@@ -95,11 +89,6 @@ impl ClosedLoop {
             capacity_ah: spec.capacity_ah,
             charger_volts: charged * f64::from(config.cell_count()),
         })
-    }
-
-    /// Lets time pass.
-    pub fn advance(&mut self, milliseconds: u32) {
-        self.plant.advance(Duration::from_millis(milliseconds));
     }
 
     /// A charger that suits the pack.
@@ -200,38 +189,6 @@ impl ClosedLoop {
             Fault::DischargeSwitch(fault) => self.plant.set_discharge_switch_fault(fault),
             Fault::Injected(_) => {}
         }
-    }
-
-    /// Measures everything.
-    #[must_use]
-    pub fn sample(&mut self) -> Sample {
-        let mut sample = Sample::new();
-        self.plant.measure(Channels::ALL, &mut sample);
-        sample
-    }
-
-    /// Drives every output that may be written.
-    ///
-    /// # Errors
-    /// The balancer cannot carry out its plan.
-    pub fn apply(&mut self, command: &Command, may: impl Fn(Output) -> bool) -> Result<(), ErrorKind> {
-        let plant = &mut self.plant;
-        if may(Output::Switches) {
-            plant.drive(command.charge, command.discharge, command.clear_latch);
-        }
-        if may(Output::Precharge) {
-            plant.precharge(command.precharge);
-        }
-        if may(Output::Heater) {
-            plant.heat(command.heater);
-        }
-        if may(Output::LastResort) {
-            plant.fire(command.last_resort);
-        }
-        if may(Output::Power) {
-            plant.power(command.power);
-        }
-        if may(Output::Balancer) { plant.balance(&command.balance) } else { Ok(()) }
     }
 }
 

@@ -50,9 +50,9 @@ pub fn run(
     let warnings = record.trips.iter().filter(|trip| trip.alarm.is_warning()).count();
     writeln!(out, "{warnings} warnings are in the plots and in --json.")?;
     writeln!(out)?;
-    let page = report::page(&finished.session.bms, "At the end of the day: 16 x LiFePO4, 100 Ah");
+    let page = report::page(finished.session.bms(), "At the end of the day: 16 x LiFePO4, 100 Ah");
     writeln!(out, "{}", page.to_text(PRINTED_WIDTH, coloured))?;
-    if let Some(pack) = finished.session.world.pack() {
+    if let Some(pack) = finished.session.world().pack() {
         let (lowest, highest) =
             pack.plant.socs().fold((1.0_f64, 0.0_f64), |(low, high), soc| (low.min(soc), high.max(soc)));
         writeln!(out, "The cells are truly at {:.1} % to {:.1} %.", lowest * 100.0, highest * 100.0)?;

@@ -147,7 +147,9 @@ fn voltages(record: &Record, title: &str, area: &Area<'_>) -> Drawn {
     let (floor, ceiling) = record.plausible_volts;
     let seen = range(points.iter().flat_map(|point| point.cells.iter().copied()));
     // A wire that breaks reads 0 V; that must not flatten everything else.
-    let vertical = seen.start.max(floor)..seen.end.min(ceiling).max(floor + 0.1);
+    let plausible = seen.start.max(floor)..seen.end.min(ceiling).max(floor + 0.1);
+    // Unless there is nothing else: cells of another chemistry than was set.
+    let vertical = if plausible.start < plausible.end { plausible } else { seen };
     let (low, high) = (vertical.start, vertical.end);
     let pixel = (record.end_ms as f64 / 1_000.0 / seconds / f64::from(WIDTH), (high - low) / 220.0);
     let mut chart = panel(area, title, record, vertical, "cell voltages / V")?;

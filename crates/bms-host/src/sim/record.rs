@@ -115,12 +115,12 @@ impl Record {
         self.end_ms = at_ms;
     }
 
-    /// Tells what a step ordered and what the BMS then says of itself.
-    pub fn tell<const N: usize>(&mut self, now: Instant, command: &Command, bms: &mut Bms<N>) {
+    /// Tells what a step ordered, what happened in it and what the BMS then says of itself.
+    pub fn tell<const N: usize>(&mut self, now: Instant, command: &Command, events: &[Event], bms: &Bms<N>) {
         let at_ms = now.as_millis();
         let (active, pending) = (bms.alarms(), bms.pending_alarms());
-        while let Some(event) = bms.poll_event() {
-            self.take(event, bms);
+        for event in events {
+            self.take(*event, bms);
         }
         // Most steps change nothing.
         let expires = command.heater != Expiring::Off || command.precharge != Expiring::Off;

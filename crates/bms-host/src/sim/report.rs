@@ -1,9 +1,10 @@
 //! What happened, for people: the table of trips, the status page.
 
 use bms_core::Bms;
-use bms_core::balancing::{Phase, Plan};
+use bms_core::balancing::{Phase, Plan, Strategy};
 use bms_core::bms::Request;
 use bms_core::config::{ParameterId, Unit};
+use bms_core::estimation::Estimator;
 use bms_core::explain::{Explanation, Part, Reason};
 use bms_core::measurement::Reading;
 use bms_core::units::{Temperature, Voltage};
@@ -213,7 +214,7 @@ fn switch_fault(fault: SwitchFault) -> &'static str {
 
 /// The manual's status view of a BMS.
 #[must_use]
-pub fn page<const N: usize>(bms: &Bms<N>, title: &str) -> Page {
+pub fn page<const N: usize, E: Estimator, S: Strategy>(bms: &Bms<N, E, S>, title: &str) -> Page {
     let status = bms.status();
     let on = |on: bool| if on { "On" } else { "Off" }.to_owned();
     let volts = |reading: Reading<Voltage>, digits: usize| {
@@ -259,6 +260,15 @@ pub fn page<const N: usize>(bms: &Bms<N>, title: &str) -> Page {
         summary.push(("Heater", on(status.heater)));
     }
     let count = usize::from(bms.config().cell_count());
+    let apart: Vec<_> = (0..count).filter_map(|cell| status.cell_differences.get(cell)).collect();
+    let percent = |millionths: Option<i32>| f64::from(millionths.unwrap_or(0)) * 1e-4;
+    if let Some(sigma) = apart.iter().map(|cell| cell.sigma_millionths).max() {
+        let least = percent(apart.iter().map(|cell| cell.millionths).min());
+        let most = percent(apart.iter().map(|cell| cell.millionths).max());
+        // Two sigmas of the least known one.
+        let text = format!("{least:+.1} to {most:+.1} %, ± {:.1}", f64::from(sigma) * 2e-4);
+        summary.push(("Charge of cells", text));
+    }
     let cells = (0..count).map(|index| {
         let is = |marked: Option<u8>| marked.is_some_and(|marked| usize::from(marked) == index);
         let mark = match () {
@@ -319,7 +329,7 @@ fn works_on(plan: &Plan, index: usize) -> bool {
 }
 
 /// Why what is open, then every other active alarm.
-fn alarms<const N: usize>(bms: &Bms<N>) -> Vec<AlarmLine> {
+fn alarms<const N: usize, E: Estimator, S: Strategy>(bms: &Bms<N, E, S>) -> Vec<AlarmLine> {
     let explanations: Vec<Explanation> = bms.explain().collect();
     let explained =
         |alarm| explanations.iter().any(|one| matches!(one.reason, Reason::Alarm(reason) if reason.alarm == alarm));

@@ -163,7 +163,7 @@ pub fn run(
         record.steps
     )?;
     if arguments.page {
-        let page = report::page(&finished.session.bms, &scenario.title);
+        let page = report::page(finished.session.bms(), &scenario.title);
         writeln!(out, "{}", page.to_text(PRINTED_WIDTH, coloured))?;
     }
     if arguments.plots {

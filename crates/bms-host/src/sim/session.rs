@@ -1,22 +1,20 @@
-//! One run: the BMS and its world, step by step, with everything written down.
+//! One run: a [`Rig`] over a scenario's world, with everything written down: record, trace, store.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use bms_core::Bms;
-use bms_core::command::Command;
+use bms_core::balancing::Quota;
 use bms_core::config::{ParameterId, ValidConfig};
-use bms_core::event::EventKind;
-use bms_core::measurement::{Input, Sample};
-use bms_core::port::ErrorKind;
+use bms_core::estimation::CoulombCounter;
+use bms_core::event::Event;
 use bms_core::snapshot::{ResetCause, Stored};
-use bms_core::time::Instant;
+use bms_core::time::{Duration, Instant};
 use bms_core::units::Charge;
-
-use crate::fault::Delivery;
-use crate::trace::{self, Header, Operation, TraceError, TraceWriter};
-
 use bms_store::Loaded;
+
+use crate::rig::{Given, Rig, Schedule};
+use crate::trace::{self, Header, TraceError, TraceWriter};
 
 use super::closed_loop::{self, ClosedLoop};
 use super::failure::FileError;
@@ -24,21 +22,14 @@ use super::open_loop::OpenLoop;
 use super::record::Record;
 use super::saving::{Saving, cells_before};
 use super::scenario::{Change, Fault, MAXIMUM_CELLS, Scenario};
-use super::world::World;
+use super::world::{self, World};
 
 /// A run.
 pub struct Session {
-    /// The protection core. What changes it goes through [`Session::change`], so that it stands in the trace.
-    pub bms: Bms,
-    /// What it is connected to.
-    pub world: World,
+    /// The core and what it is connected to.
+    rig: Rig<24, CoulombCounter, Quota<24>, World>,
     /// What happened so far.
     pub record: Record,
-    now_ms: u64,
-    period_ms: u32,
-    jitter: f64,
-    random: u64,
-    asleep: bool,
     /// What the store had at the start.
     stored: Stored,
     tracer: Option<Tracer>,
@@ -52,14 +43,12 @@ pub struct Session {
 struct Tracer {
     file: PathBuf,
     out: TraceWriter<Box<dyn Write>>,
-    /// What was asked of the core since the last step.
-    operations: Vec<Operation>,
     failed: Option<TraceError>,
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Session").field("now_ms", &self.now_ms).field("bms", &self.bms).finish_non_exhaustive()
+        out.debug_struct("Session").field("rig", &self.rig).finish_non_exhaustive()
     }
 }
 
@@ -70,27 +59,15 @@ impl Session {
     /// A BMS that starts now, at time 0.
     #[must_use]
     pub fn new(config: ValidConfig, world: World, jitter: f64, seed: u64) -> Self {
-        let mut bms = Bms::new(config);
-        bms.set_balancer(world.balancer());
-        let period_ms = config.get(ParameterId::SamplePeriod).unsigned_abs();
+        let period = config.duration(ParameterId::SamplePeriod);
         let volts = |parameter| f64::from(config.get(parameter)) * 1e-6;
         let mut record = Record::default();
         record.plausible_volts =
             (volts(ParameterId::AutoShutdownVoltage) - 0.3, volts(ParameterId::CellOvervoltageProtection) + 0.3);
-        Self {
-            bms,
-            world,
-            record,
-            now_ms: 0,
-            period_ms,
-            jitter,
-            random: seed,
-            asleep: false,
-            stored: Stored::Nothing,
-            tracer: None,
-            saving: None,
-            loaded: None,
-        }
+        // Everything in every step, and from the first one: what a scenario dictates is seen at its time.
+        let schedule = Schedule { jitter, quiet_scans: false, ..Schedule::every(period) };
+        let rig = Rig::with_pack(config, Bms::new, world, seed).with_schedule(schedule).without_first_tick();
+        Self { rig, record, stored: Stored::Nothing, tracer: None, saving: None, loaded: None }
     }
 
     /// The run that a scenario describes, before its first change.
@@ -109,14 +86,14 @@ impl Session {
         let cells = file.map(|file| cells_before(file, scenario.config.cell_count())).transpose()?.flatten();
         let config = stored.as_ref().map_or(scenario.config, |(_, loaded)| loaded.config_or(&scenario.config));
         let world = if scenario.plant.open_loop {
-            World::open(OpenLoop::new(scenario.config, resting_cells(scenario)), seed)
+            World::open(OpenLoop::new(scenario.config, resting_cells(scenario)))
         } else {
             let mut spec = closed_loop::spec(scenario, seed);
             if let Some(cells) = cells {
                 spec.cell_soc = cells;
             }
             let pack = ClosedLoop::new(&scenario.config, &spec);
-            World::closed(pack.map_err(|error| FileError::whole(&scenario.file, error))?, seed)
+            World::closed(pack.map_err(|error| FileError::whole(&scenario.file, error))?)
         };
         let mut session = Self::new(config, world, scenario.jitter, seed);
         match stored {
@@ -125,7 +102,7 @@ impl Session {
                     session.know_state_of_charge(scenario);
                 } else {
                     session.stored = loaded.stored;
-                    session.bms.restore(loaded.stored, ResetCause::PowerOn);
+                    session.rig.start_with(loaded.stored);
                 }
                 session.saving = Some(saving);
                 session.loaded = Some(loaded);
@@ -134,7 +111,7 @@ impl Session {
         }
         for change in scenario.at.iter().flat_map(|at| &at.changes) {
             if let Change::Fault(Fault::Injected(kind)) = change.1 {
-                session.world.foresee(kind);
+                world::foresee(session.rig.faults(), kind);
             }
         }
         Ok(session)
@@ -149,12 +126,12 @@ impl Session {
     }
     /// The BMS starts with this state of charge (0 to 1) in its store.
     pub fn know_remaining(&mut self, soc: f64) {
-        let capacity = f64::from(self.bms.config().get(ParameterId::Capacity));
+        let capacity = f64::from(self.bms().config().get(ParameterId::Capacity));
         let milliamp_hours = super::scenario::saturating(capacity * soc);
-        let mut snapshot = self.bms.snapshot();
+        let mut snapshot = self.bms().snapshot();
         snapshot.remaining = Some(Charge::from_milliamp_hours(milliamp_hours.into()));
         self.stored = Stored::Snapshot(snapshot);
-        self.bms.restore(self.stored, ResetCause::PowerOn);
+        self.rig.start_with(self.stored);
     }
 
     /// Writes a trace from now on; to be called before the first step.
@@ -164,15 +141,10 @@ impl Session {
     pub fn trace_to(&mut self, file: &Path) -> Result<(), FileError> {
         let out = std::fs::File::create(file).map_err(|error| FileError::whole(file, error))?;
         let out: Box<dyn Write> = Box::new(BufWriter::new(out));
-        let header = Header {
-            config: *self.bms.config(),
-            balancer: self.world.balancer(),
-            stored: self.stored,
-            cause: ResetCause::PowerOn,
-        };
-        let out = TraceWriter::new(out, &header, self.bms.config().cell_count());
+        let header = Header { stored: self.stored, ..self.rig.trace_header() };
+        let out = TraceWriter::new(out, &header, self.bms().config().cell_count());
         let out = out.map_err(|error| FileError::whole(file, error))?;
-        self.tracer = Some(Tracer { file: file.to_owned(), out, operations: Vec::new(), failed: None });
+        self.tracer = Some(Tracer { file: file.to_owned(), out, failed: None });
         Ok(())
     }
     /// Ends the trace, if one is written.
@@ -189,7 +161,7 @@ impl Session {
     /// # Errors
     /// If a file could not be written.
     pub fn finish_store(&mut self) -> Result<(), FileError> {
-        let socs = self.world.pack().map(|pack| pack.plant.socs().collect());
+        let socs = self.world().pack().map(|pack| pack.plant.socs().collect());
         self.saving.as_mut().map_or(Ok(()), |saving| saving.finish(socs))
     }
     /// What the store had at the start, if there is one.
@@ -202,7 +174,7 @@ impl Session {
     pub fn start_at(&mut self, calendar: Option<u64>) {
         let Some(loaded) = &self.loaded else { return };
         if loaded.stored != Stored::Nothing {
-            self.bms.was_off(loaded.off_seconds(calendar));
+            self.rig.bms_mut().was_off(loaded.off_seconds(calendar));
         }
         if let (Some(saving), Some(seconds)) = (&self.saving, calendar) {
             saving.set_calendar(seconds);
@@ -215,55 +187,43 @@ impl Session {
             saving.access(record, now);
         }
     }
-    /// Asks something of the core; the trace keeps it.
-    fn ask(&mut self, operation: Operation) -> Answer {
-        let balancer = self.world.balancer();
-        let answer = operation.apply(&mut self.bms, |config| {
-            let mut bms = Bms::new(config);
-            bms.set_balancer(balancer);
-            bms
-        });
-        if let Some(tracer) = &mut self.tracer {
-            tracer.operations.push(operation);
-        }
-        answer.map_err(|refusal| refusal.to_string())
+    /// The protection core.
+    #[must_use]
+    pub const fn bms(&self) -> &Bms {
+        self.rig.bms()
     }
-
+    /// The protection core. What is changed here does not stand in the trace; see [`Session::change`].
+    pub const fn bms_mut(&mut self) -> &mut Bms {
+        self.rig.bms_mut()
+    }
+    /// What it is connected to.
+    #[must_use]
+    pub const fn world(&self) -> &World {
+        self.rig.pack()
+    }
     /// Virtual time, ms since the start.
     #[must_use]
     pub const fn now_ms(&self) -> u64 {
-        self.now_ms
+        self.now().as_millis()
     }
     /// Whether the board has no supply.
     #[must_use]
-    pub const fn is_asleep(&self) -> bool {
-        self.asleep
+    pub fn is_asleep(&self) -> bool {
+        self.rig.given() == Given::Unpowered
     }
-    fn now(&self) -> Instant {
-        Instant::from_millis(self.now_ms)
+    const fn now(&self) -> Instant {
+        self.rig.now()
     }
 
     /// When the next step is due if it were taken from now: a sample period, with its jitter.
     #[must_use]
     pub fn next_period(&mut self) -> u32 {
-        if self.jitter == 0.0 {
-            return self.period_ms;
-        }
-        // SplitMix64: small, named, and the same everywhere.
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.random;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        let even = f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX) * 2.0 - 1.0;
-        let period = f64::from(self.period_ms) * (1.0 + self.jitter * even);
-        super::scenario::saturating(period).max(1).unsigned_abs()
+        self.rig.next_length().as_millis()
     }
 
     /// Lets time pass without a step.
     pub fn advance(&mut self, milliseconds: u32) {
-        self.world.advance(milliseconds);
-        self.now_ms += u64::from(milliseconds);
+        self.rig.pass_until(self.now().after(Duration::from_millis(milliseconds)));
     }
 
     /// Lets one sample period pass and steps.
@@ -274,16 +234,22 @@ impl Session {
     }
 
     /// Does something to the world or to the BMS.
+    ///
+    /// # Errors
+    /// The core's refusal, or why settings fit together no more.
     pub fn change(&mut self, change: &Change) -> Answer {
         match change {
-            Change::Request(request) => self.ask(Operation::Request(*request)),
+            Change::Request(request) => self.rig.request(*request).map_err(|refusal| refusal.to_string()),
             Change::Set(settings) => self.set(settings),
             Change::Reset(cause) => {
-                self.reboot(*cause);
+                let stored = in_store(&mut self.saving, &mut self.record, self.rig.bms(), self.rig.now());
+                self.rig.reset_with(stored, *cause);
                 Ok(())
             }
             _ => {
-                self.world.change(self.now(), change);
+                let now = self.now();
+                world::change_faults(self.rig.faults(), now, change);
+                self.rig.pack_mut().change(change);
                 Ok(())
             }
         }
@@ -291,88 +257,69 @@ impl Session {
 
     /// One parameter by itself; several together or not at all, because their order must not matter.
     fn set(&mut self, settings: &[(ParameterId, i32)]) -> Answer {
-        if let [(parameter, value)] = settings {
-            return self.ask(Operation::SetParameter(*parameter, *value));
-        }
-        let mut config = self.bms.config().to_config();
-        for (parameter, value) in settings {
-            config = config.with(*parameter, *value);
-        }
-        let config = config.validate().map_err(|violations| {
-            violations.iter().map(|violation| violation.to_string()).collect::<Vec<_>>().join("; ")
-        })?;
-        self.ask(Operation::Reconfigure(Box::new(config)))
+        let answer = if let [(parameter, value)] = settings {
+            self.rig.set_parameter(*parameter, *value)
+        } else {
+            let mut config = self.bms().config().to_config();
+            for (parameter, value) in settings {
+                config = config.with(*parameter, *value);
+            }
+            let config = config.validate().map_err(|violations| {
+                violations.iter().map(|violation| violation.to_string()).collect::<Vec<_>>().join("; ")
+            })?;
+            self.rig.reconfigure(config)
+        };
+        answer.map_err(|refusal| refusal.to_string())
     }
 
     /// One step of the BMS, now.
     pub fn step(&mut self) {
-        if !self.world.powered() {
-            self.asleep = true;
-            self.record.tell_off(self.now_ms);
-            return;
-        }
-        if self.asleep {
-            self.reboot(ResetCause::PowerOn);
-        }
-        if self.world.take_brown_out() {
-            self.record.note(self.now_ms, "the supply collapses: brown-out");
-            self.reboot(ResetCause::BrownOut);
-        }
         let now = self.now();
-        let mut sample = Sample::new();
-        let input = match self.world.measure(now, &mut sample) {
-            Delivery::Delivered => Input::Sample(&sample),
-            Delivery::Failed(kind) => Input::Lost(kind),
-            // As a driver does: it waits for a silent sampler until the deadline.
-            Delivery::Nothing if now >= self.bms.deadline() => Input::Lost(ErrorKind::Timeout),
-            Delivery::Nothing => return,
-        };
-        let command = self.bms.step(now, input);
-        let result = self.world.apply(now, &command);
-        self.trace(now, input, command, result);
-        self.bms.output_result(result);
-        let known = self.record.events.len();
-        self.record.tell(now, &command, &mut self.bms);
-        if let Some(saving) = &mut self.saving {
-            saving.step(now, self.record.events.get(known..).unwrap_or_default(), &mut self.bms);
-        }
-        if self.record.events.iter().skip(known).any(|event| event.kind == EventKind::ShuttingDown) {
-            // It always accepts that.
-            let _ = self.ask(Operation::SnapshotStored);
-        }
-    }
-
-    fn trace(&mut self, now: Instant, input: Input<'_>, command: Command, written: Result<(), ErrorKind>) {
-        let Some(tracer) = &mut self.tracer else { return };
-        let row = trace::Record {
-            now,
-            operations: std::mem::take(&mut tracer.operations),
-            input: input.into(),
-            outputs: Some(trace::outputs_of(&self.bms, command)),
-            written: Some(written),
-        };
-        if let Err(error) = tracer.out.write(&row) {
-            tracer.failed.get_or_insert(error);
-        }
-    }
-
-    /// The firmware starts anew with what its store has: the newest snapshot.
-    fn reboot(&mut self, cause: ResetCause) {
-        self.asleep = false;
-        self.world.reset_outputs();
-        let mut stored = Stored::Snapshot(self.bms.snapshot());
-        if let Some(saving) = self.saving.take() {
-            // What the flash really has, not what the core would have liked to save.
-            match saving.again() {
-                Ok((saving, loaded)) => {
-                    stored = loaded.stored;
-                    self.saving = Some(saving);
+        let Self { rig, record, saving, .. } = self;
+        let command = rig.step_restoring(|_, bms, cause| {
+            if cause == ResetCause::BrownOut {
+                record.note(now.as_millis(), "the supply collapses: brown-out");
+            }
+            in_store(saving, record, bms, now)
+        });
+        match rig.given() {
+            Given::Unpowered => record.tell_off(now.as_millis()),
+            Given::Nothing => {}
+            Given::Sample | Given::Lost(_) | Given::Tick => {
+                if let Some(tracer) = &mut self.tracer {
+                    tracer.write(rig.record().as_ref());
                 }
-                Err(error) => self.record.note(self.now_ms, error.to_string()),
+                let events: Vec<Event> = rig.take_events().collect();
+                record.tell(now, &command, &events, rig.bms());
+                if let Some(saving) = saving {
+                    saving.step(now, &events, rig.bms_mut());
+                }
             }
         }
-        // A reset is never refused.
-        let _ = self.ask(Operation::Reset(Box::new(stored), cause));
+    }
+}
+
+impl Tracer {
+    fn write(&mut self, row: Option<&trace::Record<24>>) {
+        if let Some(Err(error)) = row.map(|row| self.out.write(row)) {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
+
+/// What the firmware finds when it starts anew: what its store has, or the newest snapshot if the board has none.
+fn in_store(saving: &mut Option<Saving>, record: &mut Record, bms: &Bms, now: Instant) -> Stored {
+    // What the flash really has, not what the core would have liked to save.
+    match saving.take().map(Saving::again) {
+        Some(Ok((again, loaded))) => {
+            *saving = Some(again);
+            loaded.stored
+        }
+        Some(Err(error)) => {
+            record.note(now.as_millis(), error.to_string());
+            Stored::Snapshot(bms.snapshot())
+        }
+        None => Stored::Snapshot(bms.snapshot()),
     }
 }
 

@@ -118,9 +118,9 @@ impl Watch {
             _ => "",
         };
         let title = format!("{}, {} at {} x{state}", self.title, clock(self.session.now_ms()), self.speed);
-        let mut page = report::page(&self.session.bms, &title);
+        let mut page = report::page(self.session.bms(), &title);
         let selected = self.selected().map_or_else(String::new, |parameter| {
-            let value = quantity(self.session.bms.config().get(parameter.id), parameter.unit);
+            let value = quantity(self.session.bms().config().get(parameter.id), parameter.unit);
             let (low, high) =
                 (quantity(parameter.minimum, parameter.unit), quantity(parameter.maximum, parameter.unit));
             format!("parameter {} = {value} ({low} to {high})", parameter.name)
@@ -136,7 +136,7 @@ impl Watch {
 
     /// Carries out a key.
     pub fn key(&mut self, key: char) {
-        let switches: UserSwitches = self.session.bms.status().switches;
+        let switches: UserSwitches = self.session.bms().status().switches;
         match key {
             'q' => self.quit = true,
             ' ' => self.paused = !self.paused,
@@ -175,7 +175,7 @@ impl Watch {
             *state = !*state;
             *state
         };
-        let limit = |parameter| f64::from(self.session.bms.config().get(parameter)) * 1e-6;
+        let limit = |parameter| f64::from(self.session.bms().config().get(parameter)) * 1e-6;
         let (high, low) =
             (limit(ParameterId::CellOvervoltageProtection), limit(ParameterId::CellUndervoltageProtection));
         let continuous = limit(ParameterId::DischargeOvercurrentProtection) * 1e3;
@@ -214,7 +214,7 @@ impl Watch {
 
     fn adjust(&mut self, steps: i32) {
         let Some(parameter) = self.selected() else { return };
-        let value = self.session.bms.config().get(parameter.id).saturating_add(parameter.step.saturating_mul(steps));
+        let value = self.session.bms().config().get(parameter.id).saturating_add(parameter.step.saturating_mul(steps));
         self.apply(&Change::Set(vec![(parameter.id, value)]));
     }
 }

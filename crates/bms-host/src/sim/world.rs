@@ -4,9 +4,11 @@ use bms_core::balancing::BalancerCapabilities;
 use bms_core::command::{Command, Power};
 use bms_core::measurement::Sample;
 use bms_core::port::ErrorKind;
-use bms_core::time::Instant;
+use bms_core::time::{Duration, Instant};
 
-use crate::fault::{self, Delivery, Fault, FaultKind, FaultList, Output, SampleFaults, Write};
+use crate::fault::{self, Fault, FaultKind, FaultList, Output};
+use crate::plant::Channels;
+use crate::rig::Pack;
 
 use super::closed_loop::ClosedLoop;
 use super::open_loop::OpenLoop;
@@ -14,172 +16,132 @@ use super::scenario::{self, Change, Channel};
 
 /// The world of one run.
 #[derive(Clone, Debug)]
-pub struct World {
-    kind: Kind,
-    /// What goes wrong between the board and the core.
-    faults: FaultList,
-    sample_faults: SampleFaults,
-    /// Open loop only: the board has a supply. A plant knows by itself.
-    powered: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Open(Box<OpenLoop>),
+pub enum World {
+    /// Sensors that show what they are told.
+    Open {
+        /// They.
+        sensors: Box<OpenLoop>,
+        /// The board has a supply.
+        powered: bool,
+    },
+    /// A simulated pack.
     Closed(Box<ClosedLoop>),
 }
 
 impl World {
     /// Sensors that show what they are told.
     #[must_use]
-    pub fn open(sensors: OpenLoop, seed: u64) -> Self {
-        Self::new(Kind::Open(Box::new(sensors)), seed)
+    pub fn open(sensors: OpenLoop) -> Self {
+        Self::Open { sensors: Box::new(sensors), powered: true }
     }
     /// A simulated pack.
     #[must_use]
-    pub fn closed(pack: ClosedLoop, seed: u64) -> Self {
-        Self::new(Kind::Closed(Box::new(pack)), seed)
+    pub fn closed(pack: ClosedLoop) -> Self {
+        Self::Closed(Box::new(pack))
     }
-    fn new(kind: Kind, seed: u64) -> Self {
-        Self { kind, faults: FaultList::new(), sample_faults: SampleFaults::new(seed), powered: true }
-    }
-
     /// The simulated pack, if there is one.
     #[must_use]
     pub fn pack(&self) -> Option<&ClosedLoop> {
-        match &self.kind {
-            Kind::Open(_) => None,
-            Kind::Closed(pack) => Some(pack),
+        match self {
+            Self::Open { .. } => None,
+            Self::Closed(pack) => Some(pack),
         }
     }
-    /// The simulated pack, if there is one, to do things to it.
-    pub fn pack_mut(&mut self) -> Option<&mut ClosedLoop> {
-        match &mut self.kind {
-            Kind::Open(_) => None,
-            Kind::Closed(pack) => Some(pack),
-        }
-    }
-    /// The sensors, if that is all there is.
-    pub fn sensors_mut(&mut self) -> Option<&mut OpenLoop> {
-        match &mut self.kind {
-            Kind::Open(sensors) => Some(sensors),
-            Kind::Closed(_) => None,
-        }
-    }
-
-    /// Lets time pass.
-    pub fn advance(&mut self, milliseconds: u32) {
-        if let Kind::Closed(pack) = &mut self.kind {
-            pack.advance(milliseconds);
-        }
-    }
-
-    /// Carries out one field of an `[[at]]`; requests, parameters and resets are for the BMS.
-    pub fn change(&mut self, now: Instant, change: &Change) {
-        match change {
-            Change::Lost(channels) => self.faults.extend(channels.iter().map(|one| Fault::from(now, loss_of(*one)))),
-            Change::Valid(channels) => self.end_faults(now, |kind| channels.iter().any(|one| concerns(kind, *one))),
-            Change::MeasuredCells(count) => {
-                self.end_faults(now, |kind| matches!(kind, FaultKind::CellCount(_)));
-                self.faults.add(Fault::from(now, FaultKind::CellCount(*count)));
-            }
-            Change::Fault(scenario::Fault::Injected(kind)) => self.faults.add(Fault::from(now, *kind)),
-            Change::Fault(scenario::Fault::None) => self.end_faults(now, is_injected),
-            _ => {}
-        }
-        match &mut self.kind {
-            Kind::Open(sensors) => {
+    /// Carries out one field of an `[[at]]`; faults of the measurement and the outputs are for [`change_faults`], requests,
+    /// parameters and resets for the BMS.
+    pub fn change(&mut self, change: &Change) {
+        match self {
+            Self::Open { sensors, powered } => {
                 sensors.change(change);
-                self.powered |= sensors.wakes();
+                *powered |= sensors.wakes();
             }
-            Kind::Closed(pack) => pack.change(change),
-        }
-    }
-    fn end_faults(&mut self, now: Instant, which: impl Fn(FaultKind) -> bool) {
-        let ended: Vec<FaultKind> = self.faults.active(now).filter(|kind| which(*kind)).collect();
-        for kind in ended {
-            self.faults.end(kind, now);
-        }
-    }
-
-    /// Remembers readings from now on, because this fault will need them (late and stuck channels).
-    pub fn foresee(&mut self, kind: FaultKind) {
-        const NEVER: Instant = Instant::from_millis(u64::MAX);
-        self.faults.add(Fault::from(NEVER, kind));
-    }
-
-    /// Measures; tells whether `sample` was delivered.
-    pub fn measure(&mut self, now: Instant, sample: &mut Sample) -> Delivery {
-        *sample = match &mut self.kind {
-            Kind::Open(sensors) => sensors.sample(now),
-            Kind::Closed(pack) => pack.sample(),
-        };
-        self.sample_faults.apply(&self.faults, now, sample)
-    }
-
-    /// Carries out a command.
-    ///
-    /// # Errors
-    /// If an output does not obey.
-    pub fn apply(&mut self, now: Instant, command: &Command) -> Result<(), ErrorKind> {
-        let fate = |output| self.faults.write(output, now);
-        let result = match &mut self.kind {
-            Kind::Open(sensors) => {
-                sensors.apply(now, command);
-                self.powered = command.power == Power::Hold || sensors.wakes();
-                Ok(())
-            }
-            Kind::Closed(pack) => pack.apply(command, |output| fate(output) == Write::Done),
-        };
-        let failed = OUTPUTS.into_iter().find_map(|output| match fate(output) {
-            Write::Fails(kind) => Some(kind),
-            _ => None,
-        });
-        failed.map_or(result, Err)
-    }
-
-    /// Every output off, as while no firmware runs.
-    pub fn reset_outputs(&mut self) {
-        self.powered = true;
-        if let Kind::Closed(pack) = &mut self.kind {
-            pack.plant.reset_outputs();
-        }
-    }
-
-    /// Whether the board has a supply.
-    #[must_use]
-    pub fn powered(&self) -> bool {
-        match &self.kind {
-            Kind::Open(_) => self.powered,
-            Kind::Closed(pack) => pack.plant.powered(),
-        }
-    }
-    /// Whether the supply collapsed since the last call.
-    pub fn take_brown_out(&mut self) -> bool {
-        match &mut self.kind {
-            Kind::Open(_) => false,
-            Kind::Closed(pack) => pack.plant.take_brown_out(),
-        }
-    }
-    /// What the balancer can do.
-    #[must_use]
-    pub fn balancer(&self) -> BalancerCapabilities {
-        match &self.kind {
-            Kind::Open(_) => BalancerCapabilities::MANUAL,
-            Kind::Closed(pack) => pack.plant.balancer_capabilities(),
+            Self::Closed(pack) => pack.change(change),
         }
     }
 }
 
-const OUTPUTS: [Output; 7] = [
-    Output::Switches,
-    Output::Balancer,
-    Output::Heater,
-    Output::Precharge,
-    Output::Power,
-    Output::LastResort,
-    Output::Indicator,
-];
+impl Pack<24> for World {
+    fn pass(&mut self, length: Duration) {
+        if let Self::Closed(pack) = self {
+            pack.plant.advance(length);
+        }
+    }
+    fn measure(&mut self, now: Instant, channels: Channels, sample: &mut Sample) {
+        match self {
+            // They show everything at any time.
+            Self::Open { sensors, .. } => *sample = sensors.sample(now),
+            Self::Closed(pack) => pack.plant.measure(channels, sample),
+        }
+    }
+    fn is_quiet(&self) -> bool {
+        match self {
+            Self::Open { .. } => true,
+            Self::Closed(pack) => pack.plant.is_quiet(),
+        }
+    }
+    fn apply(&mut self, now: Instant, command: &Command, allowed: impl Fn(Output) -> bool) -> Result<(), ErrorKind> {
+        match self {
+            Self::Open { sensors, powered } => {
+                sensors.apply(now, command);
+                *powered = command.power == Power::Hold || sensors.wakes();
+                Ok(())
+            }
+            Self::Closed(pack) => Pack::<24>::apply(&mut pack.plant, now, command, allowed),
+        }
+    }
+    fn reset_outputs(&mut self) {
+        match self {
+            Self::Open { powered, .. } => *powered = true,
+            Self::Closed(pack) => pack.plant.reset_outputs(),
+        }
+    }
+    fn powered(&self) -> bool {
+        match self {
+            Self::Open { powered, .. } => *powered,
+            Self::Closed(pack) => pack.plant.powered(),
+        }
+    }
+    fn take_brown_out(&mut self) -> bool {
+        match self {
+            Self::Open { .. } => false,
+            Self::Closed(pack) => pack.plant.take_brown_out(),
+        }
+    }
+    fn balancer(&self) -> BalancerCapabilities {
+        match self {
+            Self::Open { .. } => BalancerCapabilities::MANUAL,
+            Self::Closed(pack) => pack.plant.balancer_capabilities(),
+        }
+    }
+}
+
+/// Begins and ends the faults of the measurement and the outputs that one field of an `[[at]]` asks for.
+pub fn change_faults(faults: &mut FaultList, now: Instant, change: &Change) {
+    match change {
+        Change::Lost(channels) => faults.extend(channels.iter().map(|one| Fault::from(now, loss_of(*one)))),
+        Change::Valid(channels) => end_faults(faults, now, |kind| channels.iter().any(|one| concerns(kind, *one))),
+        Change::MeasuredCells(count) => {
+            end_faults(faults, now, |kind| matches!(kind, FaultKind::CellCount(_)));
+            faults.add(Fault::from(now, FaultKind::CellCount(*count)));
+        }
+        Change::Fault(scenario::Fault::Injected(kind)) => faults.add(Fault::from(now, *kind)),
+        Change::Fault(scenario::Fault::None) => end_faults(faults, now, is_injected),
+        _ => {}
+    }
+}
+
+fn end_faults(faults: &mut FaultList, now: Instant, which: impl Fn(FaultKind) -> bool) {
+    let ended: Vec<FaultKind> = faults.active(now).filter(|kind| which(*kind)).collect();
+    for kind in ended {
+        faults.end(kind, now);
+    }
+}
+
+/// Lets the rig remember readings from now on, because this fault will need them (late and stuck channels).
+pub fn foresee(faults: &mut FaultList, kind: FaultKind) {
+    const NEVER: Instant = Instant::from_millis(u64::MAX);
+    faults.add(Fault::from(NEVER, kind));
+}
 
 /// What `lost` does to a channel.
 fn loss_of(channel: Channel) -> FaultKind {

@@ -17,6 +17,7 @@ use bms_core::measurement::{Cells, Feedback, Group, Input, Inputs, Reading, Samp
 use bms_core::time::{Instant, ms};
 use bms_core::units::{ah, deg_c, ma, mv};
 use bms_on_target::Counter;
+use bms_on_target::tally::{Range, stack_of};
 #[cfg(not(any(feature = "unbalanced", feature = "protection")))]
 use bms_scenarios::Xorshift;
 #[cfg(not(any(feature = "unbalanced", feature = "protection")))]
@@ -75,29 +76,6 @@ fn healthy(now: Instant, turn: u32, conducting: bool) -> Sample {
     sample
 }
 
-/// Least, sum and most of many measurements.
-struct Range {
-    count: u32,
-    least: u32,
-    most: u32,
-    sum: u64,
-}
-
-impl Range {
-    const fn new() -> Self {
-        Self { count: 0, least: u32::MAX, most: 0, sum: 0 }
-    }
-    fn add(&mut self, value: u32) {
-        self.count += 1;
-        self.least = self.least.min(value);
-        self.most = self.most.max(value);
-        self.sum += u64::from(value);
-    }
-    fn print(&self, name: &str) {
-        println!("ticks {name} {} {} {} {}", self.count, self.least, self.sum, self.most);
-    }
-}
-
 /// Measures every step of the generated sequences of the laws, faults and all.
 #[cfg(not(any(feature = "unbalanced", feature = "protection")))]
 struct Worst<'a> {
@@ -122,30 +100,6 @@ impl Observer for Worst<'_> {
         self.step.add(Counter::between(begin, end));
         command
     }
-}
-
-/// How much stack a call uses: paints the stack below, calls, and looks how far down the paint is gone.
-#[inline(never)]
-fn stack_of(call: &mut dyn FnMut()) -> u32 {
-    const PAINT: u32 = 0xA5A5_5A5A;
-    const DEPTH: usize = 512;
-    let top = bms_on_target::stack_pointer();
-    let word = |index: usize| (top - 4 - index * 4) as *mut u32;
-    for index in 0..DEPTH {
-        // SAFETY: below the stack pointer, so no live frame; nothing interrupts, and RAM reaches this far down.
-        unsafe { word(index).write_volatile(PAINT) };
-    }
-    call();
-    // From far below upwards; what the call left unpainted marks its deepest reach.
-    let mut reach = DEPTH;
-    while reach > 0 {
-        // SAFETY: as above.
-        if unsafe { word(reach - 1).read_volatile() } != PAINT {
-            break;
-        }
-        reach -= 1;
-    }
-    (reach * 4) as u32
 }
 
 /// A healthy pack at work, on a core with these parts: instructions, stack, memory.

@@ -16,7 +16,11 @@ fn run() -> ! {
     println!("test laws_hold_on_the_target ... ok");
     println!("steps {}", outcome.coverage.steps);
     println!("hash {:016x}", outcome.hash);
-    println!("{} passed, 0 failed", passed + 1);
+    let soc = bms_scenarios::soc::standard_trace();
+    println!("test the_estimator_runs_on_the_target ... ok");
+    println!("soc steps {}", soc.steps);
+    println!("soc hash {:016x}", soc.hash);
+    println!("{} passed, 0 failed", passed + 2);
     semihosting::process::exit(0)
 }
 

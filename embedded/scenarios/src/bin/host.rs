@@ -8,4 +8,7 @@ fn main() {
     let outcome = bms_scenarios::standard_trace();
     println!("steps {}", outcome.coverage.steps);
     println!("hash {:016x}", outcome.hash);
+    let soc = bms_scenarios::soc::standard_trace();
+    println!("soc steps {}", soc.steps);
+    println!("soc hash {:016x}", soc.hash);
 }

@@ -2,7 +2,7 @@
 
 use super::{ModelEstimator, Observation, Phase};
 use crate::estimation::bank::{COUNT, POINTS, Pass, SPACING, STEEPEST};
-use crate::estimation::math::{ONE, from_millionths, logarithm, narrow, ratio, scaled};
+use crate::estimation::math::{ONE, bounded, from_millionths, logarithm, narrow, ratio, scaled};
 use crate::estimation::model::between_knots;
 use crate::estimation::tracker::{Seen, deviation, variance};
 
@@ -77,6 +77,7 @@ impl ModelEstimator {
         let Some(voltage) = seen.voltage else { return };
         let polarisation = i64::from(between_knots(&model, &self.resistances.polarisation(&seen.currents), soc));
         let resistance = self.tracker.states.resistance;
+        self.load = narrow(polarisation.saturating_add(scaled(polarisation, resistance, 30))).saturating_abs();
         let expected = mean
             .saturating_add(i64::from(model.thermal(soc, self.temperature)))
             .saturating_add(polarisation)
@@ -161,7 +162,7 @@ impl ModelEstimator {
             // Rounding must not make the tie closer than the two are uncertain.
             let root = |variance: i64| (variance.max(0) as u64).isqrt() as i64;
             let limit = scaled(root(spread).saturating_mul(root(found.bias_variance)), 31, 5);
-            self.tracker.covariance.cb = found.bias_tie.clamp(limit.saturating_neg(), limit);
+            self.tracker.covariance.cb = bounded(found.bias_tie, limit);
             self.tracker.covariance.rr = found.resistance_variance;
             self.phase = Phase::Tracker;
         }

@@ -15,7 +15,7 @@ const UNDER_LOAD: i32 = 1_311;
 const STUCK: i64 = 20;
 
 /// Sums of one window.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub moved: Charge,
     pub length: u32,
@@ -24,6 +24,14 @@ pub(super) struct Window {
     pub weight: u32,
     /// Time since the last voltage, in ms.
     pub since: u32,
+    /// µV·ms and ms of one cell above the average one.
+    pub cell: i64,
+    pub cell_weight: u32,
+}
+
+impl Window {
+    pub(super) const NEW: Self =
+        Self { moved: Charge::ZERO, length: 0, voltage: 0, weight: 0, since: 0, cell: 0, cell_weight: 0 };
 }
 
 /// One window, normalised.
@@ -67,12 +75,18 @@ impl ModelEstimator {
         }
         window.since = window.since.saturating_add(evidence.elapsed).min(WINDOW);
         if evidence.quiet
-            && let Some(average) = evidence.cells.and_then(|cells| cells.average())
+            && let Some(cells) = &evidence.cells
+            && let Some(average) = cells.average()
         {
             let weight = window.since.max(1);
             window.voltage =
                 window.voltage.saturating_add(i64::from(average.as_microvolts()).wrapping_mul(i64::from(weight)));
             window.weight = window.weight.saturating_add(weight);
+            if let Some(cell) = cells.voltage(usize::from(self.differences.cell)) {
+                let above = i64::from(cell.minus(average).as_microvolts());
+                window.cell = window.cell.saturating_add(above.wrapping_mul(i64::from(weight)));
+                window.cell_weight = window.cell_weight.saturating_add(weight);
+            }
             window.since = 0;
         }
         if let Some(temperature) = evidence.temperature {
@@ -83,7 +97,7 @@ impl ModelEstimator {
             return None;
         }
         let finished = *window;
-        *window = Window { since: finished.since, ..Window::default() };
+        *window = Window { since: finished.since, ..Window::NEW };
         Some(finished)
     }
 

@@ -4,7 +4,9 @@ use super::observation::Observation;
 use super::{ModelEstimator, PER_STEP, Phase};
 use crate::estimation::math::{ONE, decay, narrow, ratio, scaled};
 use crate::estimation::model::{PATHS, between_knots};
-use crate::estimation::{Anchor, Estimator, Evidence, Learned, Source, StateOfCharge, StateOfHealth, part_of};
+use crate::estimation::{
+    Anchor, CellDifferences, Estimator, Evidence, Learned, Source, StateOfCharge, StateOfHealth, part_of,
+};
 use crate::snapshot::Snapshot;
 use crate::units::{Charge, Resistance, Voltage};
 
@@ -33,6 +35,12 @@ impl Estimator for ModelEstimator {
         if let Some(window) = self.gather(evidence) {
             self.digest(&window, evidence);
         }
+        self.differences.balanced(
+            evidence.balancing,
+            evidence.balance_current,
+            evidence.elapsed,
+            self.ledger.capacity(),
+        );
         let charge = self.charge();
         self.display.pass(evidence.elapsed, charge, self.tail, empty);
         anchor
@@ -70,6 +78,9 @@ impl Estimator for ModelEstimator {
             capacity_permille: self.ledger.health_permille(),
             resistance_permille: u16::try_from(resistance).unwrap_or(0),
         })
+    }
+    fn cell_differences(&self) -> CellDifferences<'_> {
+        self.differences()
     }
     fn source(&self) -> Option<Source> {
         if self.phase == Phase::New {

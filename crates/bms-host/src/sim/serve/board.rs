@@ -139,7 +139,7 @@ impl ServedBoard {
 
     /// What is shown, and the events since the last time.
     fn refresh(&mut self) {
-        self.telemetry = Telemetry::of(&self.session.bms.status());
+        self.telemetry = Telemetry::of(&self.session.bms().status());
         if let Some(state) = &self.state {
             state.show_in(&mut self.telemetry);
         }
@@ -158,7 +158,7 @@ impl Board for ServedBoard {
     fn view(&self) -> View<'_> {
         View {
             telemetry: &self.telemetry,
-            config: self.session.bms.config(),
+            config: self.session.bms().config(),
             identity: &self.identity,
             name: self.state.as_ref().and_then(State::name).unwrap_or(self.access.record().name()),
         }
@@ -170,7 +170,7 @@ impl Board for ServedBoard {
         &mut self.access
     }
     fn change(&mut self, shown: &Shown, now: Instant, change: Change) -> Result<(), Refusal> {
-        let result = self.access.change(&mut self.session.bms, shown, now, change);
+        let result = self.access.change(self.session.bms_mut(), shown, now, change);
         if let (Err(refusal), true) = (&result, self.tells_events) {
             eprintln!("{} refused: {refusal}", now.as_millis());
         }

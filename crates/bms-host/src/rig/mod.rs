@@ -18,26 +18,29 @@
 //! # Ok::<(), bms_host::plant::ImpossiblePack>(())
 //! ```
 
+mod pack;
+
 use std::collections::VecDeque;
 
 use bms_core::Bms;
 use bms_core::balancing::{Quota, Strategy};
 use bms_core::bms::{Refusal, Request};
 use bms_core::command::Command;
-use bms_core::config::{BoardDefinition, ParameterId, SensorPolicy, ValidConfig};
+use bms_core::config::{ParameterId, ValidConfig};
 use bms_core::estimation::{CoulombCounter, Estimator};
 use bms_core::event::{Event, EventKind};
 use bms_core::measurement::{Input, Sample};
 use bms_core::port::ErrorKind;
-use bms_core::snapshot::{ResetCause, Snapshot, Stored};
+use bms_core::snapshot::{ResetCause, Stored};
 use bms_core::time::{Duration, Instant};
 
 use crate::fault::{Delivery, FaultList, Output, SampleFaults, Write};
-use crate::plant::{ImpossiblePack, PackSpec, Plant, Thermistor};
+use crate::plant::{ImpossiblePack, PackSpec, Plant};
 use crate::schedule::Walk;
 use crate::trace::{Header, Operation, Record, RecordedInput};
 
 pub use crate::schedule::Schedule;
+pub use pack::{Pack, pack_for};
 
 /// What the core was given in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,31 +57,34 @@ pub enum Given {
     Unpowered,
 }
 
-/// A pack and the core that protects it, without ports in between: the fast path.
+/// A pack and the core that protects it, without ports in between: the fast path, and the one that every command of
+/// `bms-sim` takes. `P` is the simulated pack, or anything else that measures and obeys.
 ///
-/// Ports, drivers and executors are exercised by `DriverRig`.
+/// Ports, drivers and executors are exercised by [`DriverRig`](crate::mock::DriverRig).
 #[derive(Clone, Debug)]
-pub struct Rig<const N: usize = 24, E = CoulombCounter, S = Quota<N>> {
-    plant: Plant,
+pub struct Rig<const N: usize = 24, E = CoulombCounter, S = Quota<N>, P = Plant> {
+    pack: P,
     bms: Bms<N, E, S>,
     /// Makes a new core, for resets.
     make: fn(ValidConfig) -> Bms<N, E, S>,
     faults: FaultList,
     sample_faults: SampleFaults<N>,
     walk: Walk,
-    /// When the next step comes.
+    now: Instant,
+    /// When [`Rig::step`] comes next.
     due: Instant,
     stepped: Instant,
-    /// The core has not stepped since it was made.
+    /// A core begins with a step without a sample, as the drivers do it.
+    ticks_first: bool,
+    /// That step is still to come.
     first: bool,
     sample: Sample<N>,
     given: Given,
-    open_loop: bool,
     /// The sampler reads the core's clock, faults included.
     one_clock: bool,
     events: VecDeque<Event>,
-    /// What the store holds.
-    stored: Option<Snapshot>,
+    /// What the store holds: as new as the last alarm or shutdown.
+    stored: Stored,
     slow: VecDeque<(Instant, Command)>,
     /// What was asked since the last step, and before it: for the trace.
     operations: Vec<Operation>,
@@ -116,31 +122,52 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
         make: fn(ValidConfig) -> Bms<N, E, S>,
         spec: &PackSpec,
     ) -> Result<Self, ImpossiblePack> {
-        let plant = Plant::new(spec)?;
-        let mut bms = make(config);
-        bms.set_balancer(plant.balancer_capabilities());
-        bms.restore(Stored::Nothing, ResetCause::PowerOn);
-        Ok(Self {
-            plant,
-            bms,
+        Ok(Self::with_pack(config, make, Plant::new(spec)?, spec.seed))
+    }
+    /// The pack: its truth.
+    #[must_use]
+    pub const fn plant(&self) -> &Plant {
+        &self.pack
+    }
+    /// The pack, to act on. Its time passes through the rig only.
+    pub const fn plant_mut(&mut self) -> &mut Plant {
+        &mut self.pack
+    }
+}
+
+impl<const N: usize, E: Estimator, S: Strategy, P: Pack<N>> Rig<N, E, S, P> {
+    /// A core on anything that is a pack to it.
+    pub fn with_pack(config: ValidConfig, make: fn(ValidConfig) -> Bms<N, E, S>, pack: P, seed: u64) -> Self {
+        let mut rig = Self {
+            bms: make(config),
+            pack,
             make,
             faults: FaultList::new(),
-            sample_faults: SampleFaults::new(spec.seed),
-            walk: Walk::new(Schedule::default(), spec.seed),
+            sample_faults: SampleFaults::new(seed),
+            walk: Walk::new(Schedule::default(), seed),
+            now: Instant::ZERO,
             due: Instant::ZERO,
             stepped: Instant::ZERO,
+            ticks_first: true,
             first: true,
             sample: Sample::new(),
             given: Given::Nothing,
-            open_loop: false,
             one_clock: false,
             events: VecDeque::new(),
-            stored: None,
+            stored: Stored::Nothing,
             slow: VecDeque::new(),
             operations: Vec::new(),
             last_operations: Vec::new(),
             written: Ok(()),
-        })
+        };
+        rig.start_with(Stored::Nothing);
+        rig
+    }
+    /// A board that is powered on with something in its store; to be called before the first step.
+    pub fn start_with(&mut self, stored: Stored) {
+        self.bms.set_balancer(self.pack.balancer());
+        self.bms.restore(stored, ResetCause::PowerOn);
+        self.stored = stored;
     }
     /// The same rig with another schedule.
     #[must_use]
@@ -148,9 +175,12 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
         self.walk.schedule = schedule;
         self
     }
-    /// Open loop: the plant stands still, readings are what [`Plant::dictated`] says.
-    pub fn set_open_loop(&mut self, open_loop: bool) {
-        self.open_loop = open_loop;
+    /// The same rig whose cores begin with a sample at once. Otherwise the first step of each has none and writes every
+    /// output safe, and the next one follows at the same time, as with the drivers.
+    #[must_use]
+    pub fn without_first_tick(mut self) -> Self {
+        (self.ticks_first, self.first) = (false, false);
+        self
     }
     /// Whether the sampler stamps its readings with the core's own clock, so that a fault of the clock concerns both, as on
     /// a board with one timer. Otherwise samples keep their true times.
@@ -160,21 +190,21 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
     /// Virtual time.
     #[must_use]
     pub const fn now(&self) -> Instant {
-        self.plant.now()
+        self.now
     }
     /// The `now` that the core was told in the last step.
     #[must_use]
     pub const fn stepped_at(&self) -> Instant {
         self.stepped
     }
-    /// The pack: its truth.
+    /// What the core is connected to.
     #[must_use]
-    pub const fn plant(&self) -> &Plant {
-        &self.plant
+    pub const fn pack(&self) -> &P {
+        &self.pack
     }
-    /// The pack, to act on.
-    pub const fn plant_mut(&mut self) -> &mut Plant {
-        &mut self.plant
+    /// The same, to act on. Its time passes through the rig only.
+    pub const fn pack_mut(&mut self) -> &mut P {
+        &mut self.pack
     }
     /// The core.
     #[must_use]
@@ -186,34 +216,41 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
     /// # Errors
     /// The core's refusal.
     pub fn request(&mut self, request: Request) -> Result<(), Refusal> {
-        self.operations.push(Operation::Request(request));
-        self.bms.request(request)
+        self.ask(Operation::Request(request))
     }
     /// Changes a parameter; the trace keeps it.
     ///
     /// # Errors
     /// The core's refusal.
     pub fn set_parameter(&mut self, parameter: ParameterId, value: i32) -> Result<(), Refusal> {
-        self.operations.push(Operation::SetParameter(parameter, value));
-        self.bms.set_parameter(parameter, value)
+        self.ask(Operation::SetParameter(parameter, value))
     }
     /// Changes the whole configuration; the trace keeps it.
     ///
     /// # Errors
     /// The core's refusal.
     pub fn reconfigure(&mut self, config: ValidConfig) -> Result<(), Refusal> {
-        self.operations.push(Operation::Reconfigure(Box::new(config)));
-        self.bms.reconfigure(config)
+        self.ask(Operation::Reconfigure(Box::new(config)))
     }
     /// Tells the core whether a link is connected; the trace keeps it.
     pub fn set_link_connected(&mut self, connected: bool) {
-        self.operations.push(Operation::SetLink(connected));
-        self.bms.set_link_connected(connected);
+        // Never refused.
+        let _ = self.ask(Operation::SetLink(connected));
+    }
+    fn ask(&mut self, operation: Operation) -> Result<(), Refusal> {
+        let (make, balancer) = (self.make, self.pack.balancer());
+        let answer = operation.apply(&mut self.bms, |config| {
+            let mut bms = make(config);
+            bms.set_balancer(balancer);
+            bms
+        });
+        self.operations.push(operation);
+        answer
     }
     /// What a trace begins with; ask before the first step.
     #[must_use]
     pub fn trace_header(&self) -> Header {
-        Header { balancer: self.plant.balancer_capabilities(), ..Header::new(*self.bms.config()) }
+        Header { balancer: self.pack.balancer(), ..Header::new(*self.bms.config()) }
     }
     /// The last step as a row of a trace; `None` if there was no step (no supply, silent sampler).
     #[must_use]
@@ -283,26 +320,51 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
         None
     }
 
-    /// Lets time pass to the next step, measures, steps the core and carries out its command. The first step
-    /// of a core has no sample and writes every output safe; the next one follows at the same time, with the first sample.
+    /// Lets time pass without a step.
+    pub fn pass_until(&mut self, at: Instant) {
+        let length = at.since(self.now);
+        self.pack.pass(length);
+        self.now = self.now.after(length);
+    }
+    /// Lets time pass to the next step of the schedule, and takes it: [`Rig::step_now`].
     pub fn step(&mut self) -> Command {
         self.pass_until(self.due);
-        if self.plant.take_brown_out() {
-            self.reset(ResetCause::BrownOut);
+        let command = self.step_now();
+        if self.given != Given::Tick {
+            self.due = self.now.after(self.next_length());
         }
-        self.follow_supply();
-        if !self.plant.powered() {
-            self.due = self.now().after(self.walk.next_length());
+        command
+    }
+    /// Time from a step to the next one by the schedule, jitter included; for who keeps the time.
+    pub fn next_length(&mut self) -> Duration {
+        self.walk.next_length()
+    }
+    /// One step, whatever the schedule says: measures, steps the core and carries out its command. A board without power
+    /// does nothing; one that is woken, or whose supply collapsed, starts anew with what its store holds: what was saved at the
+    /// last alarm or shutdown; counters are taken as stored just now when the supply collapses.
+    pub fn step_now(&mut self) -> Command {
+        self.step_restoring(|stored, bms, cause| match cause {
+            ResetCause::BrownOut => Stored::Snapshot(bms.snapshot()),
+            _ => stored,
+        })
+    }
+    /// The same for a board with a store of its own: `restore` says what it holds after a power-on or a brown-out, given
+    /// what was saved at the last alarm or shutdown.
+    pub fn step_restoring(&mut self, mut restore: impl FnMut(Stored, &Bms<N, E, S>, ResetCause) -> Stored) -> Command {
+        if self.pack.take_brown_out() {
+            let stored = restore(self.stored, &self.bms, ResetCause::BrownOut);
+            self.reset_with(stored, ResetCause::BrownOut);
+        }
+        if !self.pack.powered() {
+            self.given = Given::Unpowered;
             return Command::SAFE;
         }
-        let now = self.now();
-        if self.first {
-            self.first = false;
-            self.given = Given::Tick;
-        } else {
-            self.due = now.after(self.walk.next_length());
-            self.given = self.sample_now(now);
+        if self.given == Given::Unpowered {
+            let stored = restore(self.stored, &self.bms, ResetCause::PowerOn);
+            self.reset_with(stored, ResetCause::PowerOn);
         }
+        let now = self.now;
+        self.given = if std::mem::take(&mut self.first) { Given::Tick } else { self.sample_now(now) };
         let input = match self.given {
             Given::Sample => Input::Sample(&self.sample),
             Given::Lost(kind) => Input::Lost(kind),
@@ -321,8 +383,8 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
     }
     /// Measures what is due, and lets the faults act on it.
     fn sample_now(&mut self, now: Instant) -> Given {
-        let channels = self.walk.take_channels(self.bms.command().scan, self.plant.is_quiet());
-        self.plant.measure(channels, &mut self.sample);
+        let channels = self.walk.take_channels(self.bms.command().scan, self.pack.is_quiet());
+        self.pack.measure(now, channels, &mut self.sample);
         let delivery = self.sample_faults.apply(&self.faults, now, &mut self.sample);
         if self.one_clock && !self.faults.is_empty() {
             SampleFaults::tell_time(&self.faults, &mut self.sample);
@@ -335,143 +397,60 @@ impl<const N: usize, E: Estimator, S: Strategy> Rig<N, E, S> {
             Delivery::Nothing => Given::Nothing,
         }
     }
-    fn pass_until(&mut self, at: Instant) {
-        let length = at.since(self.now());
-        if self.open_loop {
-            self.plant.skip(length);
-        } else {
-            self.plant.advance(length);
-        }
-    }
     fn apply(&mut self, command: &Command, now: Instant) -> Result<(), ErrorKind> {
         if self.faults.is_empty() {
-            return apply(&mut self.plant, command, |_| true);
+            return self.pack.apply(now, command, |_| true);
         }
-        let mut failed = None;
-        let mut slow = false;
-        let faults = &self.faults;
-        let result = apply(&mut self.plant, command, |output| match faults.write(output, now) {
-            Write::Done => true,
-            Write::Fails(kind) => {
-                failed = failed.or(Some(kind));
-                false
-            }
-            Write::Ignored => false,
-            Write::Slow(by) => {
-                if !slow {
-                    self.slow.push_back((now.after(by), *command));
-                }
-                slow = true;
-                false
-            }
+        let fate = |output| self.faults.write(output, now);
+        let result = self.pack.apply(now, command, |output| fate(output) == Write::Done);
+        let slow = Output::ALL.into_iter().find_map(|output| match fate(output) {
+            Write::Slow(by) => Some(by),
+            _ => None,
         });
+        if let Some(by) = slow {
+            self.slow.push_back((now.after(by), *command));
+        }
         while let Some((at, late)) = self.slow.front().copied() {
             if at > now {
                 break;
             }
             self.slow.pop_front();
             // What came too late is carried out for the slow outputs only.
-            let _ = apply(&mut self.plant, &late, |output| matches!(faults.write(output, now), Write::Slow(_)));
+            let _ = self.pack.apply(now, &late, |output| matches!(fate(output), Write::Slow(_)));
         }
+        let failed = Output::ALL.into_iter().find_map(|output| match fate(output) {
+            Write::Fails(kind) => Some(kind),
+            _ => None,
+        });
         failed.map_or(result, Err)
     }
     fn collect_events(&mut self) {
         while let Some(event) = self.bms.poll_event() {
             match event.kind {
                 EventKind::ShuttingDown => {
-                    self.stored = Some(self.bms.snapshot());
-                    self.bms.snapshot_stored();
-                    self.operations.push(Operation::SnapshotStored);
+                    self.stored = Stored::Snapshot(self.bms.snapshot());
+                    // Never refused.
+                    let _ = self.ask(Operation::SnapshotStored);
                 }
-                EventKind::Raised { .. } | EventKind::Cleared { .. } => self.stored = Some(self.bms.snapshot()),
+                EventKind::Raised { .. } | EventKind::Cleared { .. } => {
+                    self.stored = Stored::Snapshot(self.bms.snapshot());
+                }
                 _ => {}
             }
             self.events.push_back(event);
         }
     }
-    /// A board whose supply is gone steps no more; one that is woken starts anew.
-    fn follow_supply(&mut self) {
-        if !self.plant.powered() {
-            self.given = Given::Unpowered;
-        } else if self.given == Given::Unpowered {
-            self.given = Given::Nothing;
-            self.restart(self.stored, ResetCause::PowerOn);
-        }
-    }
-    /// Resets the firmware: outputs off, a new core with what the store holds. The store is as new as the last alarm or
-    /// shutdown; counters are taken as stored just now.
+    /// Resets the firmware: outputs off, a new core with what the store holds, counters as they were just now.
     pub fn reset(&mut self, cause: ResetCause) {
-        self.plant.reset_outputs();
-        self.restart(Some(self.bms.snapshot()), cause);
+        self.reset_with(Stored::Snapshot(self.bms.snapshot()), cause);
     }
     /// Resets the firmware with a store of your choice.
     pub fn reset_with(&mut self, stored: Stored, cause: ResetCause) {
-        self.plant.reset_outputs();
-        self.bms = (self.make)(*self.bms.config());
-        self.first = true;
-        self.bms.set_balancer(self.plant.balancer_capabilities());
-        self.bms.restore(stored, cause);
-        self.operations.push(Operation::Reset(Box::new(stored), cause));
+        self.pack.reset_outputs();
+        self.first = self.ticks_first;
+        self.given = Given::Nothing;
         self.slow.clear();
+        // Never refused.
+        let _ = self.ask(Operation::Reset(Box::new(stored), cause));
     }
-    fn restart(&mut self, snapshot: Option<Snapshot>, cause: ResetCause) {
-        self.reset_with(snapshot.map_or(Stored::Nothing, Stored::Snapshot), cause);
-    }
-}
-
-/// Carries a command out on the plant, in the driver's order, as far as `allowed`.
-pub(crate) fn apply(
-    plant: &mut Plant,
-    command: &Command,
-    mut allowed: impl FnMut(Output) -> bool,
-) -> Result<(), ErrorKind> {
-    let mut result = Ok(());
-    if allowed(Output::Switches) {
-        plant.drive(command.charge, command.discharge, command.clear_latch);
-    }
-    if allowed(Output::Precharge) {
-        plant.precharge(command.precharge);
-    }
-    if allowed(Output::Balancer) {
-        result = plant.balance(&command.balance);
-    }
-    if allowed(Output::Heater) {
-        plant.heat(command.heater);
-    }
-    if allowed(Output::LastResort) {
-        plant.fire(command.last_resort);
-    }
-    if allowed(Output::Power) {
-        plant.power(command.power);
-    }
-    result
-}
-
-/// The pack that a configuration describes: chemistry, cells, capacity, board; everything else as in [`PackSpec::new`].
-#[must_use]
-pub fn pack_for(config: &ValidConfig) -> PackSpec {
-    let mut spec = PackSpec::new(config.chemistry(), config.cell_count());
-    spec.capacity_ah = config.capacity().as_milliamp_hours() as f64 * 1e-3;
-    let board: &BoardDefinition = config.board();
-    spec.topology = board.topology;
-    spec.stack_voltage = board.stack_voltage;
-    spec.terminal_voltage = board.terminal_voltage;
-    spec.precharge_ohms = board.precharge.then_some(30.0);
-    let ohms = f64::from(config.get(bms_core::config::ParameterId::HeaterResistance)) * 1e-6;
-    spec.heater_ohms = (ohms > 0.0).then_some(ohms);
-    spec.heater_from_battery = config.flag(bms_core::config::ParameterId::HeaterFromBattery);
-    for (thermistor, policy) in spec.thermistors.iter_mut().zip(board.sensors) {
-        *thermistor = if policy == SensorPolicy::NotFitted { Thermistor::NotFitted } else { Thermistor::Fitted };
-    }
-    if let Some(ratings) = config.model().map(|model| model.ratings()) {
-        spec.comparator.0 = f64::from(ratings.maximum_discharge.as_milliamps()) * 2e-3;
-        spec.current_range = f64::from(ratings.maximum_discharge.as_milliamps()) * 1.5e-3;
-        spec.balancer.maximum_current = f64::from(ratings.balance.as_milliamps()) * 1e-3;
-        spec.balancer.store_joules = spec.balancer.maximum_current * 42.0;
-        if let Some(resistance) = ratings.resistance {
-            spec.switch_mohm = f64::from(resistance.as_microohms()) * 1e-3;
-        }
-    }
-    spec.supply_minimum = f64::from(config.cell_count()) * 0.8;
-    spec
 }

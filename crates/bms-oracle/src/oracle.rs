@@ -120,7 +120,8 @@ pub struct Oracle {
     pub late: bool,
     /// D10: trips of charge over-current, discharge over-current, short circuit, under-voltage.
     pub trips: [u32; 4],
-    pub(crate) conducting: [Time; 4],
+    /// Conduction since the last trip: charging, discharging.
+    pub(crate) conducting: [Time; 2],
     pub(crate) inputs_before: Option<Inputs>,
     pub(crate) restored: AlarmSet,
     pub(crate) before_step: AlarmSet,
@@ -180,7 +181,7 @@ impl Oracle {
             still: 0,
             late: false,
             trips: [0; 4],
-            conducting: [0; 4],
+            conducting: [0; 2],
             inputs_before: None,
             restored: AlarmSet::EMPTY,
             before_step: AlarmSet::EMPTY,
@@ -251,7 +252,7 @@ impl Oracle {
         if of_sensors.iter().any(|alarm| self.active(*alarm)) {
             fresh.sensor_seen = self.sensor_seen;
         }
-        fresh.trips = self.trips;
+        (fresh.trips, fresh.conducting) = (self.trips, self.conducting);
         fresh.restored = fresh.alarms();
         fresh.emergency = self.emergency || self.active(Alarm::EmergencyStop);
         if cause.is_abnormal() && self.get(P::ResetHoldOff) == 1 {
@@ -450,14 +451,16 @@ impl Oracle {
 
     /// X15: three first scans outside the chemistry's window.
     fn first_scans_fit(&mut self, step: &Step) {
-        let watch = &mut self.watches[Alarm::WrongChemistry as usize];
+        let Some(cells) = scan_of(step).and_then(|(_, scan)| scan.complete()) else { return };
         if self.config.get(P::ChemistryCheck) == 0 {
+            // The first scans have passed; switched on later, the check looks at those of the next start.
+            self.chemistry_settled = true;
             return;
         }
-        let Some(cells) = scan_of(step).and_then(|(_, scan)| scan.complete()) else { return };
         if self.chemistry_settled {
             return;
         }
+        let watch = &mut self.watches[Alarm::WrongChemistry as usize];
         let chemistry = self.config.chemistry();
         let highest = i64::from(chemistry.plausible_maximum().as_microvolts());
         let lowest = i64::from(chemistry.plausible_minimum().as_microvolts());

@@ -22,12 +22,14 @@ impl Oracle {
         if lost.iter().any(|alarm| self.active(*alarm) || core.contains(*alarm)) {
             self.lost_at = Some(self.now);
         }
-        let lost_lately = self.lost_at.is_some_and(|at| self.now - at <= 12_000);
+        // The channels' times of good data may follow one another.
+        let lately = 2 * self.get(P::DataRecoveryTime) + 2_000;
+        let lost_lately = self.lost_at.is_some_and(|at| self.now - at <= lately);
         if !self.all_sensors_good {
             self.silent_at = Some(self.now);
         }
         let mut other_alarms = false;
-        let silent_lately = self.silent_at.is_some_and(|at| self.now - at <= 12_000);
+        let silent_lately = self.silent_at.is_some_and(|at| self.now - at <= lately);
         for (alarm, either) in [
             (Alarm::ChargeLockedOut, stopped),
             (Alarm::DischargeLockedOut, stopped),

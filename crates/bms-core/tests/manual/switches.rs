@@ -137,6 +137,14 @@ fn a_stuck_switch_is_noticed() {
 fn a_stuck_switch_is_not_cleared_while_current_flows() {
     for case in STUCK {
         let mut pack = stuck(Setup::new(Profile::Default), case);
+        // D33: 0.1 A is no rest.
+        let mut resting = stuck(Setup::new(Profile::Default), case);
+        resting.current = ma(100);
+        resting.step();
+        assert_eq!(resting.request(Request::ClearPermanent), Err(Refusal::CurrentFlows));
+        resting.current = ma(99);
+        resting.step();
+        assert_eq!(resting.request(Request::ClearPermanent), Ok(()));
         let _ = pack.request(Request::ClearPermanent);
         pack.advance(secs(5));
         assert!(pack.has(case.2));

@@ -18,6 +18,13 @@ pub struct Hidden {
     pub slow_ms: u32,
     /// The outputs obey no command meanwhile: the switches, or everything else.
     pub defeats: Defeats,
+    /// The stack voltage may be missing: it confirms no cell (X13), and one that never came since the start is not missed.
+    pub blinds_stack: bool,
+}
+
+impl Hidden {
+    /// No fault.
+    pub const NOTHING: Self = Self { steps: 0, slow_ms: 0, defeats: Defeats::Nothing, blinds_stack: false };
 }
 
 /// Outputs that obey no command.
@@ -75,8 +82,7 @@ pub struct Laws {
 
 impl Laws {
     pub(super) const fn new(period: u32) -> Self {
-        let fault = Hidden { steps: 0, slow_ms: 0, defeats: Defeats::Nothing };
-        Self { period, fault, seen: [false; 3], asked: false, closed: [false; 2], emergency: false }
+        Self { period, fault: Hidden::NOTHING, seen: [false; 3], asked: false, closed: [false; 2], emergency: false }
     }
     /// A fault begins.
     pub(super) fn injected(&mut self, mut fault: Hidden) {
@@ -106,7 +112,7 @@ impl Laws {
     /// The first law that this step broke.
     pub(super) fn check(&mut self, bench: &mut Bench) -> Option<String> {
         if self.fault.steps == 1 {
-            self.fault = Hidden { steps: 0, slow_ms: 0, defeats: Defeats::Nothing };
+            self.fault = Hidden::NOTHING;
             // What was allowed while it lasted is no longer.
             bench.watch = Watch::new();
         }
@@ -193,6 +199,9 @@ impl Laws {
         let period = self.period;
         let faulty = self.fault.steps > 0;
         bench.watch.worst(&config).find_map(|(_, hazard, worst, delay)| {
+            if hazard.rule == "X13" && self.fault.blinds_stack {
+                return None;
+            }
             let lost = config.duration(P::DataLostTime).as_millis().max(3 * period);
             let hidden = match (faulty, hazard.quantity) {
                 (false, _) => 0,

@@ -79,7 +79,7 @@ pub(super) fn use_pack(dice: &mut Dice, bench: &mut Bench, period: u32) {
 /// A fault that passes.
 pub(super) fn inject(dice: &mut Dice, bench: &mut Bench, period: u32, totals: &mut Totals) -> Hidden {
     let channel = dice.pick(&Channel::ALL);
-    let mut hidden = Hidden { steps: 1 + dice.below(300), slow_ms: 0, defeats: Defeats::Nothing };
+    let mut hidden = Hidden { steps: 1 + dice.below(300), ..Hidden::NOTHING };
     let cell = dice.below(CELLS as u64) as u8;
     let (group, kind) = match dice.below(12) {
         0 => (0, K::Lost(channel)),
@@ -108,6 +108,9 @@ pub(super) fn inject(dice: &mut Dice, bench: &mut Bench, period: u32, totals: &m
         }
     };
     totals.faults[group] += 1;
+    hidden.blinds_stack = group <= 2
+        && (channel == Channel::Stack || matches!(kind, K::SamplerLost | K::SamplerSilent))
+        || matches!(kind, K::Noise { .. });
     let length = ms(u32::try_from(hidden.steps).unwrap_or(1).saturating_mul(period));
     let now = bench.now();
     bench.pack.faults().clear();

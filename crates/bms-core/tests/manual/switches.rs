@@ -1,6 +1,6 @@
 //! The switches: P17, S10, X10–X12, X17, X19, X21, D09, D29, D30, N07.
 
-use bms_core::bms::Request;
+use bms_core::bms::{Refusal, Request};
 use bms_core::command::{Power, Switch};
 use bms_core::config::{ParameterId, Profile, Topology};
 use bms_core::protection::Alarm;

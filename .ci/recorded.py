@@ -89,7 +89,7 @@ def mutants():
 def fuzzing():
     path = FOLDER / "fuzz.txt"
     print("## Fuzzing\n")
-    print("`.ci/run fuzz` starts from the minimised corpora in `fuzz/seeds`. ", end="")
+    print("`.ci/run fuzz` starts from seeds that it makes; no corpus is stored. ", end="")
     print("A longer run: [`evidence/fuzz.txt`](evidence/fuzz.txt).\n" if path.exists() else "No longer run is recorded.\n")
     if path.exists():
         print(path.read_text())

@@ -6,6 +6,7 @@ their sizes, and each image in its emulator. Writes target/firmware/<chip>.json.
 chips.py [check|build|stm32f427|esp32c3]..."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -27,12 +28,15 @@ CHECKED = [
     ("ESP32-C3", "bms-esp32", RISCV, ["esp-hal/esp32c3", "esp-hal/unstable", "bms-esp32/can"]),
     ("ESP32-C3, async", "bms-esp32", RISCV, ["esp-hal/esp32c3", "esp-hal/unstable", "bms-esp32/async"]),
 ]
-# Image: the example's folder, target, features.
+# Image: the example's folder, target, features and whatever else cargo is told. What differs by features only is copied
+# to its own name once it is built; the last is what stays under cargo's name.
 IMAGES = {
-    "stm32-pack": ("stm32-pack", M4F, ""),
-    "esp32-pack": ("esp32-pack", RISCV, ""),
-    "esp32-bluetooth": ("esp32-pack", RISCV, "bluetooth"),
-    "esp32-empty": ("esp32-pack", RISCV, "empty"),
+    "stm32-pack-unlinked": ("stm32-pack", M4F, ["--no-default-features"]),
+    "stm32-pack-jk-can": ("stm32-pack", M4F, ["--features", "jk-can"]),
+    "stm32-pack": ("stm32-pack", M4F, []),
+    "esp32-pack": ("esp32-pack", RISCV, ["--bin", "esp32-pack"]),
+    "esp32-bluetooth": ("esp32-pack", RISCV, ["--features", "bluetooth", "--bin", "esp32-bluetooth"]),
+    "esp32-empty": ("esp32-pack", RISCV, ["--features", "empty", "--bin", "esp32-empty"]),
 }
 LABWIRED_VENV = TARGET_DIR / "labwired-venv"
 PYTHON = LABWIRED_VENV / "bin" / "python"
@@ -71,8 +75,10 @@ def build():
     host = next(line.split()[1] for line in host.splitlines() if line.startswith("host:"))
     size = os.path.join(sysroot, "lib", "rustlib", host, "bin", "llvm-size")
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for image, (folder, _, features) in IMAGES.items():
-        run(["cargo", "build", "--quiet", "--locked", "--release", "--bin", image, "--features", features], f"examples/{folder}")
+    for image, (folder, _, options) in IMAGES.items():
+        run(["cargo", "build", "--quiet", "--locked", "--release", *options], f"examples/{folder}")
+        if not image.startswith("esp32") and image != folder:
+            shutil.copyfile(elf(folder), elf(image))
         listed = subprocess.run([size, "-A", elf(image)], capture_output=True, text=True, check=True).stdout
         flash, ram = sections(listed)
         print(f"{image}: flash {flash} bytes, static RAM {ram} bytes", flush=True)

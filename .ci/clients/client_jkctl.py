@@ -70,7 +70,7 @@ def compare():
 
 
 def jkctl(board, *words):
-    done = subprocess.run([PROGRAM, *words, "--port", board.path, "--timeout", "5"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, PROGRAM, *words, "--port", board.path, "--timeout", "5"], capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
 
 

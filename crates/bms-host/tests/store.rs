@@ -8,15 +8,16 @@ use std::rc::Rc;
 use bms_core::balancing::{LearnedBalance, Strategy};
 use bms_core::bms::Request;
 use bms_core::config::{BoardDefinition, ParameterId};
+use bms_core::lifecycle::State;
 use bms_core::prelude::*;
-use bms_host::flash::campaign::{PACK, images, sequence};
+use bms_host::flash::campaign::{PACK, images, sequence, torn_and_flipped};
 use bms_host::flash::{RamError, RamFlash};
 use bms_host::plant::{Load, PackSpec};
 use bms_host::rig::Rig;
-use bms_store::wear::{Flash, RATES};
+use bms_store::wear::{Flash, RATES, Rates};
 use bms_store::{
-    Blocking, Counters, Faults, Found, Gate, Keeper, Kind, Layout, Loaded, SaveError, Stall, Statistics, Store, now,
-    poll_once,
+    Blocking, Counters, Faults, Found, Gate, Keeper, Kind, Layout, Loaded, Moment, SaveError, Stall, Statistics, Store,
+    now, poll_once,
 };
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
@@ -29,6 +30,20 @@ fn nothing_is_lost_wherever_the_power_is_cut() {
     println!("{figures:#?}");
     assert!(figures.cuts() > 3_000 && figures.images == 100 && figures.cuts_erasing > 0, "{figures:?}");
     assert_eq!(figures.lost, 0, "{figures:#?}");
+}
+
+/// T01 T10: a torn write or erase, and one rotten bit besides: still old or new, but for at most one entry of the log.
+#[test]
+fn a_torn_word_and_a_flipped_bit_together_lose_nothing() {
+    let mut state = 0x5eed_u64;
+    let mut byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    for number in 0..400 {
+        let script: Vec<u8> = (0..8 + number % 90).map(|_| byte()).collect();
+        torn_and_flipped(&script).unwrap_or_else(|lost| panic!("script {number}: {lost}"));
+    }
 }
 
 type Ram = RamFlash<4, 4096>;
@@ -209,6 +224,110 @@ impl NorFlash for Spy {
         self.log.written.set(self.log.written.get() + bytes.len());
         self.flash.write(offset, bytes)
     }
+}
+
+/// D09: half of a bank stands erased ahead, so a pack whose switches stay closed goes on saving for as long as `wear` says without
+/// an erase; then it waits, and says so. Nothing is lost if power goes then.
+#[test]
+fn a_bank_is_erased_ahead_and_written_for_long_without() {
+    const PAGES: u32 = 10;
+    let gate = Gate::open();
+    let flash = Blocking(RamFlash::<4, 4096>::new(23));
+    let layout = Layout::new(&flash, 0, PAGES, 3).unwrap();
+    let (mut store, _) = now(Store::open(flash, &gate, layout.clone(), &PACK)).unwrap();
+    now(store.save_config(&PACK)).unwrap().unwrap();
+    now(store.save_faults(&Faults::NONE)).unwrap().unwrap();
+    now(store.save_access(&[7; 121])).unwrap().unwrap();
+    now(store.save_statistics(&Statistics::new())).unwrap().unwrap();
+    now(store.save_balancing(&LearnedBalance::NOTHING)).unwrap().unwrap();
+    // Around the ring, and somewhere into a page.
+    let mut cycles = 0;
+    for _ in 0..370 {
+        cycles += 1;
+        now(store.save_counters(&Counters { cycles, ..Counters::NONE })).unwrap().unwrap();
+        now(store.settle()).unwrap().unwrap();
+        now(store.tidy()).unwrap();
+    }
+    let blank = |flash: &RamFlash<4, 4096>| {
+        let pages: Vec<&[u8]> = flash.bytes().chunks(4096).collect();
+        let count = |bank: &[&[u8]]| bank.iter().filter(|page| page.iter().all(|byte| *byte == 0xFF)).count();
+        [count(&pages[..PAGES as usize]), count(&pages[PAGES as usize..2 * PAGES as usize])]
+    };
+    let ahead = blank(&store.flash().0);
+    assert!(ahead.iter().all(|count| *count >= PAGES as usize / 2), "{ahead:?}");
+    assert!(store.flash().0.wear().iter().sum::<u32>() > 0, "never around the ring");
+
+    gate.set_free(false);
+    let saved = Cell::new(0);
+    {
+        let mut saving = pin!(async {
+            loop {
+                let cycles = cycles + saved.get() + 1;
+                store.save_counters(&Counters { cycles, ..Counters::NONE }).await.unwrap();
+                store.settle().await.unwrap();
+                saved.set(saved.get() + 1);
+            }
+        });
+        while !gate.wants_erase() {
+            gate.offer(Moment::Write);
+            let _ = poll_once(saving.as_mut());
+        }
+    }
+    let model = Flash { page: 4096, word: 4, bank_pages: PAGES, log_pages: 3 };
+    let only_counters = Rates { counters: 1, ..Rates::default() };
+    let least = model.minutes_without_erasing(only_counters) / 1_440;
+    println!("{} saves without an erase, at least {least} reckoned; blank pages ahead {ahead:?}", saved.get());
+    assert!(u64::from(saved.get()) >= least && least > 100, "{} {least}", saved.get());
+    gate.set_free(true);
+    let (_, loaded) = now(Store::open(store.into_flash(), &gate, layout, &PACK)).unwrap();
+    assert!(!loaded.report.is_corrupt() && loaded.config.is_some() && loaded.access.is_some());
+    assert!(loaded.counters.cycles >= cycles + saved.get(), "{}", loaded.counters.cycles);
+}
+
+/// T11 P16: before a shutdown what is known is saved once, although it changes a little with every step; the core hears soon that
+/// it may switch off.
+#[test]
+fn a_shutdown_saves_once_and_ends() {
+    let mut spec = PackSpec::new(Chemistry::LiFePo4, 16);
+    spec.capacity_ah = 280.0;
+    let mut rig = Rig::new(PACK, &spec).unwrap();
+    let touched = Rc::new(Touched::default());
+    let flash = Blocking(Spy { flash: Ram::new(7), log: Rc::clone(&touched) });
+    let layout = Layout::new(&flash, 0, 2, 3).unwrap();
+    let keeper: Keeper = Keeper::new(Stall { write: ms(3), erase: ms(45) });
+    let (mut store, loaded) = now(Store::open(flash, keeper.gate(), layout, &PACK)).unwrap();
+    keeper.begin(&loaded, &PACK);
+    let (mut told, mut off) = (None, None);
+    let mut written = 0;
+    {
+        let mut saving = pin!(keeper.run(&mut store));
+        for step in 0..1_000_u32 {
+            if step == 200 {
+                rig.request(Request::Shutdown).unwrap();
+                written = touched.written.get();
+            }
+            rig.step();
+            let events: Vec<Event> = rig.take_events().collect();
+            for event in &events {
+                keeper.event(event, rig.bms());
+                if event.kind == EventKind::ShuttingDown {
+                    told = Some(step);
+                }
+            }
+            let at = rig.now();
+            keeper.after_step(at, rig.bms_mut());
+            let _ = poll_once(saving.as_mut());
+            if rig.bms().status().state == State::Off {
+                off = Some(step);
+                break;
+            }
+        }
+    }
+    let (told, off) = (told.expect("no shutdown"), off.expect("it never ended"));
+    let written = touched.written.get() - written;
+    println!("off {} steps after the shutdown began, {written} bytes written", off - told);
+    // Counters, statistics, faults, balancing, the event and the directory, twice each.
+    assert!(off - told <= 10 && written <= 2_400, "{} steps, {written} bytes", off - told);
 }
 
 /// D09 D02: in a pack at work the flash is written a chunk at a time and erased only with the switches open; nothing that is

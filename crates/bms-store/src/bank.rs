@@ -77,7 +77,7 @@ pub(crate) async fn fetch<F: NorFlash>(
     kind: Kind,
     buffers: &mut Buffers,
 ) -> Result<Option<usize>, RegionError<F::Error>> {
-    let deferred = flash.deferred();
+    let noted = flash.noted();
     let fetched = map(flash, region)?.fetch_item::<&[u8]>(&mut buffers.work, &(kind as u8)).await;
     let found = match fetched {
         Ok(Some(sealed)) => match buffers.record.get_mut(..sealed.len()) {
@@ -91,7 +91,7 @@ pub(crate) async fn fetch<F: NorFlash>(
         Err(error) => Err(error.into()),
     };
     if flash.read_only {
-        flash.set_deferred(deferred);
+        flash.set_noted(noted);
     }
     found
 }
@@ -183,6 +183,16 @@ pub(crate) async fn assess<F: NorFlash>(
     buffers: &mut Buffers,
 ) -> Result<(), RegionError<F::Error>> {
     put_aside_remains(flash, region).await?;
+    note_spares(flash, region).await?;
+    sort_out(flash, region, buffers).await?;
+    note_spares(flash, region).await
+}
+
+async fn sort_out<F: NorFlash>(
+    flash: &mut Paced<'_, F>,
+    region: &Range<u32>,
+    buffers: &mut Buffers,
+) -> Result<(), RegionError<F::Error>> {
     let Some(page) = filling(flash, region).await? else { return Ok(()) };
     let next = Paced::<F>::next_page(region, page);
     // In a ring of two, or when the oldest page lost only its end mark, both look as if they were being filled.
@@ -199,15 +209,82 @@ pub(crate) async fn assess<F: NorFlash>(
     if flash.state(next).await? != PageState::Full {
         return Ok(());
     }
-    let before = flash.deferred();
+    let before = flash.noted();
     let with = newest(flash, region, buffers).await;
     flash.defer(page);
     let without = newest(flash, region, buffers).await;
-    flash.set_deferred(before);
+    flash.set_noted(before);
     if with > without {
         flash.defer(next);
     }
     Ok(())
+}
+
+/// Notes which blank pages are spare: all but the one behind the page in use, or, when that has just been closed, behind it.
+async fn note_spares<F: NorFlash>(flash: &mut Paced<'_, F>, region: &Range<u32>) -> Result<(), RegionError<F::Error>> {
+    for page in Paced::<F>::pages(region) {
+        flash.set_spare(page, false);
+    }
+    let (mut filled, mut fillings, mut next, mut nexts) = (0, 0_u32, 0, 0_u32);
+    let mut before = match Paced::<F>::pages(region).next_back() {
+        Some(last) => flash.state(last).await?,
+        None => return Ok(()),
+    };
+    for page in Paced::<F>::pages(region) {
+        let state = flash.state(page).await?;
+        if state == PageState::Filling {
+            (filled, fillings) = (page, fillings.saturating_add(1));
+        }
+        if state == PageState::Open && before == PageState::Full {
+            (next, nexts) = (page, nexts.saturating_add(1));
+        }
+        before = state;
+    }
+    let next = match (fillings, nexts) {
+        (1, _) => Paced::<F>::next_page(region, filled),
+        (0, 1) => next,
+        // A new ring, or damage that the library sees as it is.
+        _ => return Ok(()),
+    };
+    for page in Paced::<F>::pages(region) {
+        if page != next && flash.state(page).await? == PageState::Open {
+            flash.set_spare(page, true);
+        }
+    }
+    Ok(())
+}
+
+/// How many pages of a bank are kept blank ahead of the one in use. More would be longer without an erase, and copy the newest
+/// records more often.
+pub(crate) const fn ahead(pages: u32) -> u32 {
+    pages / 2
+}
+
+/// The oldest page, if fewer than [`ahead`] are blank and it is time to give it up: nothing in the ring waits for an erase, and
+/// the page in use has room for the longest record, so that no copy turns the page. (The page in use must be known as such by
+/// something new in it, not by copies: see [`assess`].)
+pub(crate) async fn to_give_up<F: NorFlash>(
+    flash: &mut Paced<'_, F>,
+    region: &Range<u32>,
+) -> Result<Option<u32>, RegionError<F::Error>> {
+    let Some(page) = filling(flash, region).await? else { return Ok(None) };
+    let mut oldest = Paced::<F>::next_page(region, page);
+    if flash.state(oldest).await? != PageState::Open {
+        return Ok(None);
+    }
+    let count = region.end.saturating_sub(region.start).checked_div(F::ERASE_SIZE as u32).unwrap_or(0);
+    let mut blank = 0_u32;
+    while blank < count && (blank == 0 || flash.is_spare(oldest)) {
+        if flash.is_deferred(oldest) {
+            return Ok(None);
+        }
+        blank = blank.saturating_add(1);
+        oldest = Paced::<F>::next_page(region, oldest);
+    }
+    if blank >= ahead(count) || flash.state(oldest).await? != PageState::Full {
+        return Ok(None);
+    }
+    Ok((room(flash, page).await? >= needed(BUFFER)).then_some(oldest))
 }
 
 /// Another page that looks as if it were being filled, or the page itself.
@@ -232,13 +309,13 @@ async fn newer_without<F: NorFlash>(
     other: u32,
     buffers: &mut Buffers,
 ) -> Result<u32, RegionError<F::Error>> {
-    let before = flash.deferred();
+    let before = flash.noted();
     flash.defer(other);
     let of_one = newest(flash, region, buffers).await;
-    flash.set_deferred(before);
+    flash.set_noted(before);
     flash.defer(one);
     let of_other = newest(flash, region, buffers).await;
-    flash.set_deferred(before);
+    flash.set_noted(before);
     Ok(if of_one >= of_other { one } else { other })
 }
 

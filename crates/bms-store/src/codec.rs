@@ -29,11 +29,11 @@ impl<'a> Writer<'a> {
         Self { buffer, length: 0, full: false }
     }
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let end = self.length.saturating_add(bytes.len());
-        match self.buffer.get_mut(self.length..end) {
+        // In two steps, so that the compiler sees that the lengths are the same.
+        match self.buffer.get_mut(self.length..).and_then(|rest| rest.get_mut(..bytes.len())) {
             Some(slot) => {
                 slot.copy_from_slice(bytes);
-                self.length = end;
+                self.length = self.length.saturating_add(bytes.len());
             }
             None => self.full = true,
         }

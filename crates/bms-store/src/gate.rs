@@ -227,6 +227,27 @@ mod tests {
     use super::*;
     use crate::blocking::poll_once;
 
+    /// D09: how long chips stand still by their data sheets' longest times and by what is done in one go. (name, bytes that are
+    /// programmed at once, µs for them, whether the driver keeps interrupts off over a whole call, ms for an erase)
+    #[test]
+    fn longest_stalls_by_chip() {
+        for (chip, unit, microseconds, whole_call, erase) in [
+            ("RP2040 with W25Q16JV", 256, 3_000, false, 400),
+            ("ESP32-C3 with an SPI flash like it", 256, 3_000, true, 400),
+            ("STM32F427, 128 kB sectors, 32 bits", 4, 100, false, 2_000),
+            ("STM32G0, G4, 2 kB pages", 8, 125, false, 40),
+        ] {
+            // Words are aligned; a chunk may lie across the border of two pages of the flash.
+            let units = if unit > Gate::CHUNK { 2 } else { Gate::CHUNK / unit };
+            let moment = units as f64 * f64::from(microseconds) / 1e3;
+            let stretch = if whole_call { moment } else { f64::from(microseconds) / 1e3 };
+            println!(
+                "{chip}: interrupts off for {stretch:.1} ms, {moment:.1} ms in one moment, {erase} ms for an erase"
+            );
+            assert!(moment <= 10.0, "{chip}: a chunk takes {moment} ms");
+        }
+    }
+
     /// Whoever waits for moments gets each one once: nothing spins.
     #[test]
     fn a_moment_comes_once_an_offer() {

@@ -45,9 +45,9 @@ pub(crate) async fn for_each<F: NorFlash>(
     each: &mut dyn FnMut(Entry),
 ) -> Result<u32, RegionError<F::Error>> {
     // The library gives up pages without a readable entry as it passes; that is not for a reader to decide.
-    let deferred = flash.deferred();
+    let noted = flash.noted();
     let result = walk(flash, region, buffers, each).await;
-    flash.set_deferred(deferred);
+    flash.set_noted(noted);
     result
 }
 

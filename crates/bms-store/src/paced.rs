@@ -52,12 +52,20 @@ pub(crate) enum PageState {
     HalfErased,
 }
 
+/// Which pages have still to be erased, and which are spare.
+#[derive(Clone, Copy)]
+pub(crate) struct Noted(u64, u64);
+
 /// Paces, verifies and defers.
 ///
 /// **Erasing is deferred**: a page that the library has done with is only noted down and reads as blank from then on; the
 /// flash is erased when the gate allows it, or before the page is written again. So the space for what comes next is
 /// ready long before it is needed, and nothing waits for an erase meanwhile. What a power cut in between leaves is sorted
 /// out at the next start (`bank.rs`).
+///
+/// **Spare pages** are erased ahead of their use. The library knows of one blank page behind the one in use and finds its
+/// way by it; with several it could lose it. So the others are shown to it as closed and empty: it passes over them when
+/// it reads, and "erases" one, which costs nothing, when it needs the next.
 #[derive(Debug)]
 pub(crate) struct Paced<'g, F> {
     flash: F,
@@ -66,6 +74,8 @@ pub(crate) struct Paced<'g, F> {
     start: u32,
     /// Pages that read as blank and have still to be erased, bit 0 for the first one.
     deferred: u64,
+    /// Blank pages that the library sees as closed and empty, bit 0 for the first one.
+    spare: u64,
     pub read_only: bool,
     pub erases: u32,
 }
@@ -76,7 +86,7 @@ impl<'g, F: NorFlash> Paced<'g, F> {
     pub const WORD: u32 = if F::WRITE_SIZE > F::READ_SIZE { F::WRITE_SIZE as u32 } else { F::READ_SIZE as u32 };
 
     pub const fn new(flash: F, gate: &'g Gate, start: u32) -> Self {
-        Self { flash, gate, start, deferred: 0, read_only: true, erases: 0 }
+        Self { flash, gate, start, deferred: 0, spare: 0, read_only: true, erases: 0 }
     }
     pub fn into_flash(self) -> F {
         self.flash
@@ -94,12 +104,16 @@ impl<'g, F: NorFlash> Paced<'g, F> {
     fn page_of(address: u32) -> u32 {
         address.saturating_sub(address.checked_rem(Self::PAGE).unwrap_or(0))
     }
-    /// The pages that have still to be erased, to be put back after an attempt.
-    pub const fn deferred(&self) -> u64 {
-        self.deferred
+    /// How many pages have still to be erased.
+    pub const fn pages_to_erase(&self) -> u32 {
+        self.deferred.count_ones()
     }
-    pub const fn set_deferred(&mut self, deferred: u64) {
-        self.deferred = deferred;
+    /// What is noted of the pages, to be put back after an attempt.
+    pub const fn noted(&self) -> Noted {
+        Noted(self.deferred, self.spare)
+    }
+    pub const fn set_noted(&mut self, Noted(deferred, spare): Noted) {
+        (self.deferred, self.spare) = (deferred, spare);
     }
     /// Lets a page read as blank from now on.
     pub fn defer(&mut self, page: u32) {
@@ -107,6 +121,18 @@ impl<'g, F: NorFlash> Paced<'g, F> {
     }
     pub fn is_deferred(&self, page: u32) -> bool {
         self.deferred & self.bit(page) != 0
+    }
+    /// Shows a page as closed and empty, or no longer so.
+    pub fn set_spare(&mut self, page: u32, spare: bool) {
+        let bit = self.bit(page);
+        if spare {
+            self.spare |= bit;
+        } else {
+            self.spare &= !bit;
+        }
+    }
+    pub fn is_spare(&self, page: u32) -> bool {
+        self.spare & self.bit(page) != 0
     }
     /// The pages of a region.
     pub fn pages(region: &Range<u32>) -> impl DoubleEndedIterator<Item = u32> + use<F> {
@@ -194,6 +220,9 @@ impl<'g, F: NorFlash> Paced<'g, F> {
     }
     /// How the library will see a page (its own rule: a mark counts from four zero bits on).
     pub async fn state(&mut self, page: u32) -> Result<PageState, FlashError<F::Error>> {
+        if self.is_spare(page) {
+            return Ok(PageState::Full);
+        }
         if self.is_deferred(page) {
             return Ok(PageState::Open);
         }
@@ -222,7 +251,7 @@ impl<F: NorFlash> ReadNorFlash for Paced<'_, F> {
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Self::Error> {
         self.gate.read(bytes.len()).await;
-        if self.deferred == 0 {
+        if self.deferred | self.spare == 0 {
             return self.flash.read(offset, bytes).await.map_err(FlashError::Driver);
         }
         let mut at = offset;
@@ -231,7 +260,14 @@ impl<F: NorFlash> ReadNorFlash for Paced<'_, F> {
             let end = Self::page_of(at).saturating_add(Self::PAGE);
             let length = rest.len().min(end.saturating_sub(at) as usize).max(1);
             let Some((piece, behind)) = rest.split_at_mut_checked(length) else { break };
-            if self.is_deferred(at) {
+            if self.is_spare(at) {
+                // Nothing between the two marks.
+                let last = Self::PAGE.saturating_sub(F::READ_SIZE as u32);
+                let first = at.saturating_sub(Self::page_of(at));
+                for (place, byte) in (first..).zip(piece.iter_mut()) {
+                    *byte = if place < F::READ_SIZE as u32 || place >= last { 0 } else { 0xFF };
+                }
+            } else if self.is_deferred(at) {
                 piece.fill(0xFF);
             } else {
                 self.flash.read(at, piece).await.map_err(FlashError::Driver)?;
@@ -252,7 +288,11 @@ impl<F: NorFlash> NorFlash for Paced<'_, F> {
 
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
         for page in Self::pages(&(from..to)) {
-            self.defer(page);
+            if self.is_spare(page) {
+                self.set_spare(page, false);
+            } else {
+                self.defer(page);
+            }
         }
         Ok(())
     }

@@ -71,6 +71,8 @@ pub struct Store<'g, F> {
     unsettled: bool,
     /// A bank's last operation succeeded, so that what is deferred in it may be erased.
     settled: [bool; 2],
+    /// A bank has its blank pages ahead, or cannot have them before something is saved.
+    prepared: [bool; 2],
     health: Health,
 }
 
@@ -88,6 +90,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
             wreck: false,
             unsettled: false,
             settled: [false; 2],
+            prepared: [false; 2],
             health: Health { failures: [0; 3], failing: [false; 3] },
         }
     }
@@ -128,7 +131,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
     /// Pages that wait for being erased.
     #[must_use]
     pub const fn pages_to_erase(&self) -> u32 {
-        self.flash.deferred().count_ones()
+        self.flash.pages_to_erase()
     }
     /// The number that the next event gets.
     #[must_use]
@@ -159,7 +162,8 @@ impl<'g, F: NorFlash> Store<'g, F> {
         }
         // Also shows, at the next start, that the pages in use are in use.
         let _ = self.write_directory().await;
-        self.tidy().await;
+        // What is behind the next page has time.
+        while self.erase_one().await {}
     }
     /// Copies into a bank what the other one has newer.
     async fn mend(&mut self, bank: usize) -> Result<(), RegionError<F::Error>> {
@@ -194,6 +198,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
     }
     async fn clear(&mut self, region: &Range<u32>) -> Result<(), FlashError<F::Error>> {
         for page in Paced::<F>::pages(region) {
+            self.flash.set_spare(page, false);
             self.flash.defer(page);
             self.flash.erase_now(page).await?;
         }
@@ -208,6 +213,9 @@ impl<'g, F: NorFlash> Store<'g, F> {
         }
         if let Some(settled) = self.settled.get_mut(region) {
             *settled = good;
+        }
+        if let Some(prepared) = self.prepared.get_mut(region) {
+            *prepared = false;
         }
     }
 
@@ -354,12 +362,58 @@ impl<'g, F: NorFlash> Store<'g, F> {
         self.unsettled = false;
         Ok(())
     }
-    /// Erases what waits for it, as the gate allows. Nothing is lost if it is cut short.
+    /// Erases what waits for it, and half of each bank ahead of its use, as the gate allows. Nothing is lost if it is cut short.
     pub async fn tidy(&mut self) {
         while self.tidy_one().await {}
     }
-    /// Erases one page; `false` if none was left or it failed.
+    /// Erases one page, or does one step towards giving up another; `false` if there was nothing to do or it failed.
     async fn tidy_one(&mut self) -> bool {
+        if self.erase_one().await {
+            return true;
+        }
+        for bank in 0..2 {
+            let ready = self.prepared.get(bank).is_none_or(|prepared| *prepared);
+            if ready || self.settled.get(bank).is_none_or(|settled| !settled) {
+                continue;
+            }
+            let done = self.give_up_one(bank).await;
+            if matches!(done, Ok(true)) {
+                return true;
+            }
+            if done.is_err() {
+                self.note(bank, false);
+            }
+            if let Some(prepared) = self.prepared.get_mut(bank) {
+                *prepared = true;
+            }
+        }
+        false
+    }
+    /// Brings a bank nearer to doing without its oldest page: copies one record that it would lack, or gives the page up.
+    /// What is unreadable in that page is taken from the other bank. `false`: enough pages are blank, or it cannot be done now.
+    async fn give_up_one(&mut self, bank: usize) -> Result<bool, RegionError<F::Error>> {
+        let (here, there) = (self.bank(bank), self.bank(1_usize.saturating_sub(bank)));
+        let Some(oldest) = bank::to_give_up(&mut self.flash, &here).await? else { return Ok(false) };
+        for kind in Kind::ALL {
+            self.flash.set_spare(oldest, true);
+            let without = self.sequence_in(&here, kind).await;
+            self.flash.set_spare(oldest, false);
+            let (own, other) = (self.sequence_in(&here, kind).await, self.sequence_in(&there, kind).await);
+            if own.max(other) <= without {
+                continue;
+            }
+            let from = if own >= other { &here } else { &there };
+            let fetched = bank::fetch(&mut self.flash, from, kind, &mut self.buffers).await?;
+            let length = fetched.ok_or(RegionError::Unreadable)?;
+            bank::store(&mut self.flash, &here, kind, length, &mut self.buffers).await?;
+            return Ok(true);
+        }
+        self.flash.set_spare(oldest, true);
+        self.flash.defer(oldest);
+        Ok(true)
+    }
+    /// Erases one page; `false` if none was left or it failed.
+    async fn erase_one(&mut self) -> bool {
         for region in 0..3 {
             let pages = if region < 2 { self.bank(region) } else { self.layout.log.clone() };
             if region < 2 && self.settled.get(region).is_none_or(|settled| !settled) {
@@ -380,7 +434,7 @@ impl<'g, F: NorFlash> Store<'g, F> {
     }
     /// Erases what waits for it, if that is allowed right now.
     pub(crate) async fn tidy_if_allowed(&mut self) {
-        if self.flash.deferred() != 0 && !self.flash.read_only && self.flash.gate().may_erase() {
+        if !self.flash.read_only && self.flash.gate().may_erase() {
             self.tidy_one().await;
         }
     }

@@ -1,23 +1,24 @@
 //! How fast a flash wears, reckoned from what is saved how often.
 //!
-//! A ring of pages is erased evenly. Per turn of a bank's ring, the newest record of every kind is copied once; the rest of
-//! the ring is there for what is new:
+//! A ring of pages is erased evenly. Half of a bank's ring is kept blank ahead of its use, so the newest record of every kind is
+//! copied each time the other half has been written; the rest of the ring is there for what is new:
 //!
 //! ```text
-//! erases a page = bytes written in a life ÷ (pages × usable bytes of a page − newest records)
+//! erases a page = bytes written in a life ÷ (pages × usable bytes of a page − newest records × pages ÷ (pages − blank ones))
 //! ```
 //! ```
 //! use bms_store::wear::{Flash, Rates, RATES};
-//! // Two banks of eight pages and a log of eight, 4 kB pages, words of 4 bytes.
-//! const FLASH: Flash = Flash { page: 4_096, word: 4, bank_pages: 8, log_pages: 8 };
+//! // Two banks of ten pages and a log of eight, 4 kB pages, words of 4 bytes.
+//! const FLASH: Flash = Flash { page: 4_096, word: 4, bank_pages: 10, log_pages: 8 };
 //! const _: () = assert!(FLASH.erases_of_a_bank_page(RATES, 10) <= 10_000);
 //! const _: () = assert!(FLASH.erases_of_a_log_page(RATES, 10) <= 10_000);
 //! ```
 
+use crate::bank::ahead;
 use crate::keeper::schedule;
 
 /// How often things are saved in a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     /// The configuration.
     pub config: u32,
@@ -117,20 +118,48 @@ impl Flash {
     /// How often each page of a bank is erased in so many years.
     #[must_use]
     pub const fn erases_of_a_bank_page(self, rates: Rates, years: u32) -> u64 {
+        let written = self.bank_pages.saturating_sub(ahead(self.bank_pages)) as u64;
+        let copies = match self.newest().saturating_mul(self.bank_pages as u64).checked_div(written) {
+            Some(copies) => copies,
+            None => return u64::MAX,
+        };
+        let ring = self.usable(440).saturating_mul(self.bank_pages as u64).saturating_sub(copies);
+        per_turn(self.bank_bytes_a_day(rates), ring, years)
+    }
+    /// How many minutes a bank can be written with nothing erased, counted from a moment that allowed an erase: with the pages
+    /// that are blank ahead, not counting what is left of the page in use.
+    #[must_use]
+    pub const fn minutes_without_erasing(self, rates: Rates) -> u64 {
+        let room = self.usable(440).saturating_mul(ahead(self.bank_pages) as u64).saturating_sub(self.newest());
+        minutes(room, self.bank_bytes_a_day(rates))
+    }
+    /// The same of the log, which has one page ahead.
+    #[must_use]
+    pub const fn log_minutes_without_erasing(self, rates: Rates) -> u64 {
+        minutes(self.usable(114), self.log_bytes_a_day(rates))
+    }
+    /// What the newest record of every kind takes.
+    const fn newest(self) -> u64 {
         let mut newest = 0_u64;
         let mut rest: &[u32] = &PAYLOADS;
         while let [payload, tail @ ..] = rest {
             newest = newest.saturating_add(self.taken(*payload));
             rest = tail;
         }
-        let ring = self.usable(440).saturating_mul(self.bank_pages as u64).saturating_sub(newest);
-        per_turn(self.bank_bytes_a_day(rates), ring, years)
+        newest
     }
     /// How often each page of the log is erased in so many years.
     #[must_use]
     pub const fn erases_of_a_log_page(self, rates: Rates, years: u32) -> u64 {
         let ring = self.usable(114).saturating_mul(self.log_pages as u64);
         per_turn(self.log_bytes_a_day(rates), ring, years)
+    }
+}
+
+const fn minutes(room: u64, a_day: u64) -> u64 {
+    match room.saturating_mul(1_440).checked_div(a_day) {
+        Some(minutes) => minutes,
+        None => u64::MAX,
     }
 }
 
@@ -177,9 +206,9 @@ mod tests {
     #[test]
     fn ten_years_on_ten_thousand_cycles() {
         for (name, flash) in [
-            ("4 kB pages, 4-byte words (ESP32-C3)", Flash { page: 4_096, word: 4, bank_pages: 8, log_pages: 8 }),
-            ("4 kB pages, bytes (RP2040)", Flash { page: 4_096, word: 1, bank_pages: 8, log_pages: 8 }),
-            ("2 kB pages, 8-byte words (STM32G0/G4/L4)", Flash { page: 2_048, word: 8, bank_pages: 18, log_pages: 16 }),
+            ("4 kB pages, 4-byte words (ESP32-C3)", Flash { page: 4_096, word: 4, bank_pages: 10, log_pages: 8 }),
+            ("4 kB pages, bytes (RP2040)", Flash { page: 4_096, word: 1, bank_pages: 10, log_pages: 8 }),
+            ("2 kB pages, 8-byte words (STM32G0/G4/L4)", Flash { page: 2_048, word: 8, bank_pages: 20, log_pages: 16 }),
             (
                 "16 kB pages, 4-byte words (STM32F4, small sectors)",
                 Flash { page: 16_384, word: 4, bank_pages: 2, log_pages: 3 },
@@ -191,6 +220,12 @@ mod tests {
         ] {
             let (bank, log) = (flash.erases_of_a_bank_page(RATES, 10), flash.erases_of_a_log_page(RATES, 10));
             println!("{name}: {bank} erases of a bank's page in 10 years, {log} of the log's");
+            let hours = |minutes: u64| minutes as f64 / 60.0;
+            let (bank_hours, log_hours) =
+                (hours(flash.minutes_without_erasing(RATES)), hours(flash.log_minutes_without_erasing(RATES)));
+            println!(
+                "{name}: {bank_hours:.1} h of writing to the banks without one of the erases of a page, {log_hours:.1} h to the log"
+            );
             assert!(bank <= 10_000 && log <= 10_000, "{name}: {bank}, {log}");
         }
     }

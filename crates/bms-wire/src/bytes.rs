@@ -127,7 +127,9 @@ impl<F: Framing, const N: usize> Accumulator<F, N> {
                 }
             }
         }
-        self.buffer.copy_within(start.min(self.length)..self.length, 0);
+        // By cells, because a panic of `copy_within` could not be ruled out when linking.
+        let cells = core::cell::Cell::from_mut(self.buffer.as_mut_slice()).as_slice_of_cells();
+        cells.iter().zip(cells.get(start..).unwrap_or(&[])).for_each(|(to, from)| to.set(from.get()));
         self.length = self.length.saturating_sub(start);
         found
     }

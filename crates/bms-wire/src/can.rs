@@ -1,6 +1,7 @@
 //! CAN messages as tables, over `embedded-can`; the two families are [`crate::jk_can`] and [`crate::inverter_can`].
 
 use bms_core::time::{Duration, Instant};
+use embedded_can::nb::Can;
 use embedded_can::{ExtendedId, Frame, Id, StandardId};
 
 use crate::board::View;
@@ -175,6 +176,11 @@ pub fn number(id: Id) -> u32 {
     }
 }
 
+/// So many received frames are looked at in one call: more than the chips hold, and a bound for the time it takes.
+pub(crate) const FRAMES_AT_ONCE: usize = 8;
+/// After this long a frame that found no room is tried again.
+const REFUSED: Duration = Duration::from_millis(1);
+
 /// Says which message of a table is due; at most one in each gap.
 #[derive(Clone, Debug)]
 pub struct Schedule<const M: usize> {
@@ -192,18 +198,44 @@ impl<const M: usize> Schedule<M> {
     /// The message to send now: of those that are due the one that waits longest. Its next time is a period after the one
     /// that was due, without catching up what was missed.
     pub fn take<'a>(&mut self, now: Instant, messages: &'a [Message], view: &View<'_>) -> Option<&'a Message> {
+        let (index, message) = self.next(now, messages, view)?;
+        self.taken(now, index, message);
+        Some(message)
+    }
+    /// Sends what is due, as far as the bus takes it. What it does not take stays due, and is tried again no sooner than
+    /// a millisecond later: a bus without another node costs nothing more.
+    pub fn send<C: Can>(&mut self, now: Instant, messages: &[Message], view: &View<'_>, address: u8, bus: &mut C) {
+        while let Some((index, message)) = self.next(now, messages, view) {
+            if message.frame(view, address).is_some_and(|frame| bus.transmit(&frame).is_err()) {
+                self.free = now.after(self.gap).max(now.after(REFUSED));
+                break;
+            }
+            self.taken(now, index, message);
+        }
+    }
+    /// Passes over those that are not wanted.
+    fn next<'a>(&mut self, now: Instant, messages: &'a [Message], view: &View<'_>) -> Option<(usize, &'a Message)> {
         if now < self.free {
             return None;
         }
-        loop {
-            let waiting = self.due.iter_mut().zip(messages).filter(|(due, _)| now >= **due);
-            let (due, message) = waiting.min_by_key(|(due, _)| **due)?;
+        for _ in messages {
+            let waiting = self.due.iter().zip(messages).enumerate().filter(|(_, (due, _))| now >= **due);
+            let (index, (_, message)) = waiting.min_by_key(|(_, (due, _))| **due)?;
+            if message.is_wanted(view) {
+                return Some((index, message));
+            }
+            self.postpone(now, index, message);
+        }
+        None
+    }
+    fn taken(&mut self, now: Instant, index: usize, message: &Message) {
+        self.postpone(now, index, message);
+        self.free = now.after(self.gap);
+    }
+    fn postpone(&mut self, now: Instant, index: usize, message: &Message) {
+        if let Some(due) = self.due.get_mut(index) {
             let next = due.after(message.period);
             *due = if next > now { next } else { now.after(message.period) };
-            if message.is_wanted(view) {
-                self.free = now.after(self.gap);
-                return Some(message);
-            }
         }
     }
     /// When [`Schedule::take`] may have one of the first `messages`.

@@ -7,7 +7,7 @@ use embedded_can::nb::Can;
 
 use crate::alarms::Column;
 use crate::board::Board;
-use crate::can::{Extra, Message, Schedule, number};
+use crate::can::{Extra, FRAMES_AT_ONCE, Message, Schedule, number};
 use crate::field::Kind::{I16, U8, U16, U32};
 use crate::field::{Field, Quantity as Q, field};
 use crate::native::Text;
@@ -158,17 +158,14 @@ impl InverterCan {
             self.heard = Some(now);
         }
     }
-    /// For a bus that is polled: reads what came, and sends what is due. A frame that finds no room is dropped, as is one
-    /// that it displaces: the next second brings newer ones.
+    /// For a bus that is polled: reads what came, and sends what is due. A frame that finds no room is tried again a
+    /// millisecond later, with the values of then.
     pub fn exchange<C: Can>(&mut self, now: Instant, bus: &mut C, board: &impl Board) {
-        while let Ok(frame) = bus.receive() {
+        for _ in 0..FRAMES_AT_ONCE {
+            let Ok(frame) = bus.receive() else { break };
             self.receive(now, &frame);
         }
-        while let Some(frame) = self.poll(now, board) {
-            if bus.transmit(&frame).is_err() {
-                break;
-            }
-        }
+        self.schedule.send(now, self.dialect.messages(), &board.view(), 0, bus);
     }
     /// Whether the inverter has said nothing for ten seconds, or never anything. For the display; nothing depends on it.
     #[must_use]

@@ -8,7 +8,7 @@ use embedded_can::nb::Can;
 
 use crate::alarms::Column;
 use crate::board::Board;
-use crate::can::{Extra, Message, Schedule, When, number};
+use crate::can::{Extra, FRAMES_AT_ONCE, Message, Schedule, When, number};
 use crate::field::Kind::{U8, U16, U32};
 use crate::field::{Field, Quantity as Q, field};
 
@@ -88,8 +88,8 @@ pub const MESSAGES: [Message; 17] = [
     Message::new(0x1806_e5f4, 8, 500, CHARGER).with(Extra::Charger),
 ];
 
-/// Switches the board: which of charge, discharge, balance; and how each.
-const CONTROL: u32 = 0x18f0_f428;
+/// Switches the board: which of charge, discharge, balance; and how each. A board's address is added.
+pub const CONTROL: u32 = 0x18f0_f428;
 
 /// The board's side of the bus.
 #[derive(Clone, Debug)]
@@ -115,17 +115,14 @@ impl JkCan {
     pub fn deadline(&self) -> Instant {
         self.schedule.deadline_of(MESSAGES.len())
     }
-    /// For a bus that is polled: reads what came, and sends what is due. A frame that finds no room is dropped, as is one
-    /// that it displaces: newer ones follow.
+    /// For a bus that is polled: reads what came, and sends what is due. A frame that finds no room is tried again a
+    /// millisecond later, with the values of then.
     pub fn exchange<C: Can>(&mut self, now: Instant, bus: &mut C, board: &mut impl Board) {
-        while let Ok(frame) = bus.receive() {
+        for _ in 0..FRAMES_AT_ONCE {
+            let Ok(frame) = bus.receive() else { break };
             self.receive(now, &frame, board);
         }
-        while let Some(frame) = self.poll(now, board) {
-            if bus.transmit(&frame).is_err() {
-                break;
-            }
-        }
+        self.schedule.send(now, &MESSAGES, &board.view(), self.address, bus);
     }
     /// A frame came; only the control message means something.
     pub fn receive<F: Frame>(&mut self, now: Instant, frame: &F, board: &mut impl Board) {

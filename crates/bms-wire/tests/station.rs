@@ -199,3 +199,28 @@ fn jk_can_on_a_bus() {
     }
     assert!(bus.sent.iter().any(|frame| frame.id == 0x2f4));
 }
+
+/// I01: with the three mailboxes of a chip no message of JK's starves, though seventeen are due at once; on a bus where nobody
+/// acknowledges the loop may sleep between two attempts.
+#[test]
+fn jk_can_through_three_mailboxes() {
+    let mut firmware = Firmware::new(false);
+    let mut link = JkCan::new(0);
+    let mut bus = Bus { came: VecDeque::new(), mailboxes: 3, sent: Vec::new() };
+    for now in 0..10_000_u64 {
+        // A frame takes half a millisecond and more.
+        bus.mailboxes = (bus.mailboxes + usize::from(now % 5 != 0)).min(3);
+        link.exchange(at(now), &mut bus, &mut firmware.station.desk(&mut firmware.board.bms));
+    }
+    for message in bms_wire::jk_can::MESSAGES {
+        let sent = bus.sent.iter().filter(|frame| frame.id == message.id).count();
+        let wanted = 10_000 / message.period.as_millis() as usize;
+        let alarms = matches!(message.id, 0x07f4 | 0x18f3_28f4);
+        assert!(if alarms { sent == 0 } else { sent >= wanted - 1 }, "{:x}: {sent} of {wanted}", message.id);
+    }
+    bus.mailboxes = 0;
+    for now in 10_000..10_100 {
+        link.exchange(at(now), &mut bus, &mut firmware.station.desk(&mut firmware.board.bms));
+        assert!(link.deadline() > at(now), "a loop that waits for the deadline would spin");
+    }
+}

@@ -5,38 +5,15 @@
 #![no_std]
 #![no_main]
 
-use core::panic::PanicInfo;
+mod outside;
 
-#[cfg(not(feature = "locate"))]
-unsafe extern "C" {
-    /// Defined nowhere. If the link asks for it, something can panic.
-    safe fn a_panic_is_reachable() -> !;
-}
+#[cfg(feature = "store")]
+#[path = "store.rs"]
+mod harness;
 
-#[cfg(not(feature = "locate"))]
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    a_panic_is_reachable()
-}
-
-#[cfg(feature = "locate")]
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
-}
-
-fn read(register: usize) -> u32 {
-    // SAFETY: never run; the address stands for a peripheral.
-    unsafe { core::ptr::read_volatile((0x4000_0000 + register * 4) as *const u32) }
-}
-
-fn write(register: usize, value: u32) {
-    // SAFETY: as above.
-    unsafe { core::ptr::write_volatile((0x4000_0000 + register * 4) as *mut u32, value) }
-}
-
+#[cfg(not(feature = "store"))]
 mod harness {
-    use super::{read, write};
+    use crate::outside::{read, write};
     #[cfg(feature = "manual_rule")]
     use bms_core::balancing::ManualRule;
     #[cfg(feature = "model")]
@@ -229,13 +206,4 @@ mod harness {
     }
 }
 
-#[cfg(target_arch = "arm")]
-#[cortex_m_rt::entry]
-fn entry() -> ! {
-    harness::run()
-}
-#[cfg(target_arch = "riscv32")]
-#[riscv_rt::entry]
-fn entry() -> ! {
-    harness::run()
-}
+entry!(harness::run);

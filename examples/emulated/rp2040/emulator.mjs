@@ -5,6 +5,8 @@
 //   {"fault": {"adc": null | "silent" | code, "stall": bool}}     a converter that is broken, a main loop that hangs
 //   {"link": [bytes]}                                             what comes in at UART1, one byte after the other
 //   {"run": nanoseconds}                                          lets time pass; answers with what happened
+//   {"power": true}                                               off and on again: the flash stays, RAM does not
+//   {"rot": true}                                                 bits flip all over both banks of the store
 //   {"edge": {"pin": 4, "watch": [2, 3], "limit": cycles}}        raises an input; counts cycles until all watched are low
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -55,7 +57,8 @@ let seen;
 const coming = { bytes: [], at: 0 };
 
 function forget() {
-  seen = { edges: [], uart: '', link: [], reads: [], resets: [], awake: 0, converting: 0 };
+  seen = { edges: [], uart: '', link: [], reads: [], resets: [], awake: 0, converting: 0,
+    flash: { erases: 0, programs: 0, erasedClosed: 0, closed: 0, open: 0 } };
 }
 
 /** A converter has noise: one code to either side, from a fixed sequence. */
@@ -77,15 +80,74 @@ function convert(mcu, channel) {
 
 class Reset extends Error {}
 
-/** Power on, or a reset that leaves RAM and time as they are. */
-function start(previous) {
+// What of the boot ROM the flash driver calls. Each function is a breakpoint, at which the host does its work.
+const ROM = 0x100;
+const STORE = 2048 * 1024 - 112 * 1024;
+const BANKS = 80 * 1024;
+// W25Q16JV, typical by its data sheet: a sector is erased in 45 ms, a page programmed in 0.4 ms.
+const ERASE_NS = 45_000_000;
+const PROGRAM_NS = 400_000;
+const GATES = [2, 3];
+const routines = {
+  IF() {}, EX() {}, FC() {}, CX() {},
+  C4(mcu, [to, from, length]) {
+    for (let at = 0; at < length; at += 4) mcu.writeUint32(to + at, mcu.readUint32(from + at));
+  },
+  RE(mcu, [address, length]) {
+    mcu.flash.fill(0xff, address, address + length);
+    stalled('erases', length / 4096, ERASE_NS * (length / 4096));
+  },
+  RP(mcu, [address, from, length]) {
+    for (let at = 0; at < length; at++) mcu.flash[address + at] &= mcu.readUint8(from + at);
+    stalled('programs', 1, PROGRAM_NS * Math.ceil(length / 256));
+  },
+};
+const TAGS = Object.keys(routines);
+
+/** Time passes, and the core sees nothing of it. */
+function stalled(what, count, ns) {
+  const closed = GATES.some((pin) => chip.mcu.gpio[pin].value === GPIOPinState.High);
+  seen.flash[what] += count;
+  const which = closed ? 'closed' : 'open';
+  seen.flash[which] = Math.max(seen.flash[which], ns);
+  if (closed && what === 'erases') seen.flash.erasedClosed += count;
+  chip.clock.tick(ns);
+}
+
+function installRom(mcu) {
+  const half = (address, value) => {
+    const shift = (address & 2) * 8;
+    const word = mcu.bootrom[address >> 2];
+    mcu.bootrom[address >> 2] = ((word & ~(0xffff << shift)) | (value << shift)) >>> 0;
+  };
+  half(0x14, ROM);
+  half(0x16, ROM);
+  half(0x18, ROM | 1);
+  for (let number = 0; number <= TAGS.length; number++) {
+    half(ROM + 4 * number, 0xbe00 | number); // bkpt number
+    half(ROM + 4 * number + 2, 0x4770); // bx lr
+  }
+  // No background read of the flash is ever under way.
+  mcu.peripherals[0x14000] = { readUint32: () => 0, writeUint32Atomic() {} };
+  mcu.onBreak = (number) => {
+    const { registers } = mcu.core;
+    if (number > 0) return routines[TAGS[number - 1]](mcu, [registers[0] >>> 0, registers[1] >>> 0, registers[2] >>> 0]);
+    const tag = String.fromCharCode(registers[1] & 0xff, registers[1] >>> 8);
+    if (!(tag in routines)) throw new Error(`no ROM function ${tag}`);
+    registers[0] = (ROM + 4 * (TAGS.indexOf(tag) + 1)) | 1;
+  };
+}
+
+/** Power on, or a reset that leaves RAM as it is; flash and time stay. */
+function start(previous, powered = true) {
   const simulator = new Simulator();
   const mcu = simulator.rp2040;
   mcu.logger = { debug() {}, info() {}, warn() {}, error() {} };
   chip = { mcu, clock: simulator.clock, base: previous ? previous.base + previous.clock.nanos : 0, source: -1, low: SRAM + 0x42000 };
   if (previous) {
     mcu.flash.set(previous.mcu.flash);
-    mcu.sram.set(previous.mcu.sram);
+    if (powered) mcu.sram.set(previous.mcu.sram);
+    else mcu.sram.fill(0xa5);
   } else {
     // Power-on contents are anything but zero.
     mcu.sram.fill(0xa5);
@@ -94,7 +156,8 @@ function start(previous) {
     }
   }
   const watchdog = mcu.peripherals[0x40058];
-  if (previous) watchdog.reason = 1;
+  if (previous && powered) watchdog.reason = 1;
+  installRom(mcu);
   watchdog.onWatchdogTrigger = () => {
     throw new Reset();
   };
@@ -125,13 +188,13 @@ function apply() {
   for (const [pin, level] of Object.entries(world.pins)) chip.mcu.gpio[pin].setInputValue(!!level);
 }
 
-/** What a watchdog does: every pin is an input again, so that the pull-downs open the gates. */
-function reset() {
+/** What a watchdog does, or a loss of power: every pin is an input again, so that the pull-downs open the gates. */
+function reset(powered = true) {
   const was = OUTPUTS.filter((pin) => chip.mcu.gpio[pin].value === GPIOPinState.High);
   const at = chip.base + chip.clock.nanos;
-  seen.resets.push(at);
+  if (powered) seen.resets.push(at);
   for (const pin of was) seen.edges.push([at, pin, 0]);
-  start(chip);
+  start(chip, powered);
 }
 
 function step() {
@@ -209,6 +272,14 @@ const commands = {
   link(bytes) {
     coming.bytes.push(...bytes);
     coming.at = Math.max(coming.at, chip.base + chip.clock.nanos + BYTE);
+    return {};
+  },
+  power() {
+    reset(false);
+    return {};
+  },
+  rot() {
+    for (let at = STORE; at < STORE + BANKS; at += 16) chip.mcu.flash[at + ((at >> 4) & 15)] ^= 1 << ((at >> 8) & 7);
     return {};
   },
   run(nanoseconds) {

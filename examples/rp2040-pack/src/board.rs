@@ -15,7 +15,6 @@
 
 use core::cell::RefCell;
 
-use bms_core::access::Access;
 use bms_core::config::BoardDefinition;
 use bms_core::port::compose::Senses;
 use bms_core::port::{ErrorKind, Heater, Indicator, Power, Sampler, Switches};
@@ -39,7 +38,8 @@ use embassy_time::Delay;
 use embedded_hal_nb::serial::{Read, Write};
 
 pub const CELLS: usize = 8;
-pub const DEFINITION: BoardDefinition = BoardDefinition::MANUAL;
+/// The comparator only interrupts; no hardware holds the gates open while interrupts are off.
+pub const DEFINITION: BoardDefinition = BoardDefinition { hardware_short_circuit: false, ..BoardDefinition::MANUAL };
 pub const CLOCK: EmbassyClock = EmbassyClock;
 /// 115200 baud send 11 bytes a millisecond; the buffer holds 32.
 pub const UART_BYTES_PER_TICK: usize = 11;
@@ -133,11 +133,11 @@ pub fn uart(uart: Peri<'static, UART0>, tx: Peri<'static, PIN_0>) -> UartTx<'sta
 /// What the board calls itself; tools look at the model's beginning and at the software version.
 pub const IDENTITY: Identity = Identity { hardware: "RP2040", most_cells: CELLS as u8, ..Identity::WIDEST };
 
-/// The factory's passwords, salted anew at each start. They open nothing without the key; a product stores the record.
-pub fn access() -> Access {
+/// For the factory's passwords.
+pub fn salt() -> [u8; 16] {
     let mut salt = [0; 16];
     embassy_rp::clocks::RoscRng.fill_bytes(&mut salt);
-    Access::factory(salt)
+    salt
 }
 
 /// Somebody is there: the one way to let tools change anything.
@@ -152,10 +152,12 @@ pub fn link(uart: Peri<'static, UART1>, tx: Peri<'static, PIN_20>, rx: Peri<'sta
     Link(tx, rx)
 }
 impl Link {
-    pub fn exchange(&mut self, serial: &mut Serial, board: &mut impl bms_wire::board::Board) {
+    /// `answers`: whether anything may be sent now.
+    pub fn exchange(&mut self, serial: &mut Serial, board: &mut impl bms_wire::board::Board, answers: bool) {
         let Self(tx, rx) = self;
+        let now = bms_core::port::Clock::now(&CLOCK);
         // A byte that came broken is left out; the frame's sum then fails.
-        serial.exchange(bms_core::port::Clock::now(&CLOCK), board, || rx.read().ok(), |byte| tx.write(byte).is_ok());
+        serial.exchange(now, board, || rx.read().ok(), |byte| answers && tx.write(byte).is_ok());
     }
 }
 
@@ -192,8 +194,13 @@ fn low(pin: Peri<'static, impl embassy_rp::gpio::Pin>) -> Pin {
 fn must<T>(made: Result<T, ErrorKind>) -> T {
     match made {
         Ok(port) => port,
-        Err(_) => loop {
-            open_everything();
-        },
+        Err(_) => stay_open(),
+    }
+}
+
+/// Until the watchdog ends it.
+pub fn stay_open() -> ! {
+    loop {
+        open_everything();
     }
 }

@@ -9,6 +9,8 @@
 //! | PC11 | high while a charger is plugged in | PA2 | status as text, 115200 8N1 |
 //! | PC12 | power hold | PB14 | heater, 40 Ω, fed by the battery |
 //! | PC13 | LED of the link | PC14 | buzzer |
+//! | PA9, PA10 | protocol 4E57 out and in, 115200 8N1 | PA8 | key, high while pressed |
+//! | PD1, PD0 | CAN out and in, to an inverter or JK's | | |
 //!
 //! The multiplexer has 32 positions: 0 to 23 are the cells, 30 is ground, 31 half the reference. Both are read in every
 //! scan: a converter or multiplexer that is stuck cannot show both.
@@ -37,6 +39,7 @@ use embassy_stm32::{Peri, bind_interrupts, pac, peripherals};
 use embassy_time::Delay;
 use static_cell::StaticCell;
 
+use crate::link::Wires;
 use crate::report::Report;
 
 /// What the board has.
@@ -116,6 +119,7 @@ pub struct Parts<P> {
     pub ports: P,
     pub watchdog: HealthyWatchdog<IndependentWatchdog<'static, peripherals::IWDG>>,
     pub report: Report,
+    pub wires: Wires,
     pub cause: ResetCause,
 }
 
@@ -186,6 +190,15 @@ pub fn init() -> Parts<impl Ports<CELLS>> {
         // Bites after two to ten missed samples, whatever its oscillator does.
         watchdog: HealthyWatchdog::new(IndependentWatchdog::start(p.IWDG, ms(500))),
         report: Report::new(p.USART2, p.PA2, p.DMA1_CH6),
+        #[cfg(not(feature = "link"))]
+        wires: Wires,
+        #[cfg(feature = "link")]
+        wires: Wires {
+            uart: (p.USART1, p.PA9, p.PA10),
+            key: p.PA8,
+            #[cfg(feature = "can")]
+            can: (p.CAN1, p.PD0, p.PD1),
+        },
         cause: reset_cause(),
     }
 }

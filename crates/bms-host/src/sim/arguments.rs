@@ -103,6 +103,10 @@ pub struct RunArguments {
     /// Print the status page of the end too.
     #[arg(long)]
     pub page: bool,
+    /// With --store: the board was without power for so long since the last run, by a clock that went on (a run's own time is
+    /// simulated; watch and serve take the computer's clock).
+    #[arg(long, default_value_t = 0, value_name = "SECONDS", conflicts_with = "trace")]
+    pub off: u32,
 }
 
 /// Arguments of `soc`.

@@ -40,8 +40,9 @@ pub fn run(
         ProgressStyle::with_template("{msg} {bar:40} {percent:>3} %").unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
     bar.set_message(scenario.title.clone());
-    let finished =
-        play_with(&scenario, seed, Files { trace: None, store }, &mut |now_ms| bar.set_position(now_ms / 1_000))?;
+    let finished = play_with(&scenario, seed, Files { store, ..Files::default() }, &mut |now_ms| {
+        bar.set_position(now_ms / 1_000)
+    })?;
     bar.finish_and_clear();
     let record = &finished.session.record;
     let took = started.elapsed();

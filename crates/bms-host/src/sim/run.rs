@@ -36,6 +36,8 @@ pub struct Files<'a> {
     pub trace: Option<&'a Path>,
     /// What keeps the board's memory from one run to the next.
     pub store: Option<&'a Path>,
+    /// How long the board was without power since the last run, in seconds.
+    pub off: u32,
 }
 
 /// Plays a scenario to its end, with a trace and a store if files are named, and tells now and then how far it is, in ms.
@@ -49,6 +51,7 @@ pub fn play_with(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Finished, FileError> {
     let mut session = Session::with_store(scenario, seed, files.store)?;
+    session.start_after(files.off);
     if let Some(file) = files.trace {
         session.trace_to(file)?;
     }
@@ -140,7 +143,12 @@ pub fn run(
         }
     };
     let seed = seed.or(scenario.seed).unwrap_or(1);
-    let finished = play_with(&scenario, seed, Files { trace: arguments.trace.as_deref(), store }, &mut |_| ())?;
+    let finished = play_with(
+        &scenario,
+        seed,
+        Files { trace: arguments.trace.as_deref(), store, off: arguments.off },
+        &mut |_| (),
+    )?;
     writeln!(out, "{}", scenario.title)?;
     if finished.session.record.trips.iter().any(|trip| !trip.alarm.is_warning()) {
         writeln!(out, "{}", report::trips(&finished.session.record))?;

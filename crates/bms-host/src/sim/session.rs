@@ -180,6 +180,20 @@ impl Session {
             saving.set_calendar(seconds);
         }
     }
+    /// The same for a board whose time is simulated: its clock went on for so many seconds after the last save.
+    pub fn start_after(&mut self, off: u32) {
+        /// The first run's calendar: the beginning of 2026.
+        const FIRST: u64 = 1_767_225_600;
+        let Some(loaded) = &self.loaded else { return };
+        match loaded.counters.saved_at {
+            Some(before) if off > 0 => self.start_at(Some(before.saturating_add(u64::from(off)))),
+            before => {
+                if let Some(saving) = &self.saving {
+                    saving.set_calendar(before.unwrap_or(FIRST));
+                }
+            }
+        }
+    }
     /// Saves the access record, if there is a store.
     pub fn save_access(&mut self, record: &[u8]) {
         let now = self.now();
@@ -305,6 +319,12 @@ impl Tracer {
             self.failed.get_or_insert(error);
         }
     }
+}
+
+/// Seconds since 1970 by the computer's clock, if that can be right.
+#[must_use]
+pub fn computer_clock() -> Option<u64> {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 /// What the firmware finds when it starts anew: what its store has, or the newest snapshot if the board has none.

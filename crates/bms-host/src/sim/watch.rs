@@ -245,7 +245,8 @@ pub fn run(
             return Ok(Outcome::Violated);
         }
     };
-    let session = Session::with_store(&scenario, seed.or(scenario.seed).unwrap_or(1), store)?;
+    let mut session = Session::with_store(&scenario, seed.or(scenario.seed).unwrap_or(1), store)?;
+    session.start_at(super::session::computer_clock());
     let mut watch = Watch::new(session, scenario.title.clone(), arguments.speed);
     for change in scenario.at.iter().filter(|at| at.time_s == 0.0).flat_map(|at| &at.changes) {
         watch.apply(&change.1);

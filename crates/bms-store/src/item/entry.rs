@@ -250,14 +250,23 @@ mod tests {
         }
     }
 
-    /// Numbers are part of the format: a new alarm or parameter comes at the end of its table, or stored ones change their
-    /// meaning.
+    /// T11: numbers are part of the format. Those of events and of what happened about passwords are written down, and none is
+    /// ever used for something else: an entry with this number decodes to that kind, and only to that.
     #[test]
-    fn numbers_stay() {
-        for (number, alarm) in
-            [(0, Alarm::CellUndervoltage), (22, Alarm::SevereChargeOvercurrent), (55, Alarm::CountersCorrupt)]
-        {
-            assert_eq!(alarm as u8, number, "{alarm}");
-        }
+    fn numbers_of_events_are_never_used_again() {
+        let list = include_str!("numbers.txt");
+        let part = |title: &str| -> Vec<&str> {
+            let lines = list.lines().skip_while(|line| *line != title).skip(1);
+            lines.take_while(|line| !line.starts_with('[')).filter(|line| !line.is_empty()).collect()
+        };
+        let name = |number: u8| -> Option<String> {
+            let known = kind((number, 0, 0, 0))?;
+            assert_eq!(code(known).unwrap().0, number, "{known:?} is written with another number than it is read with");
+            Some(format!("{known:?}").chars().take_while(|c| c.is_alphanumeric()).collect())
+        };
+        let written: Vec<_> = (1..=u8::MAX).filter_map(|number| Some(format!("{number} {}", name(number)?))).collect();
+        assert_eq!(part("[events]"), written, "a new event takes the next number, at the end of numbers.txt");
+        let access: Vec<_> = AccessEvent::ALL.iter().map(|event| format!("{} {event:?}", event.number())).collect();
+        assert_eq!(part("[access events]"), access, "a new one comes at the end of the list and of numbers.txt");
     }
 }

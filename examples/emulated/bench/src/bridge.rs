@@ -4,6 +4,8 @@
 //! ```text
 //! {"write": [bytes]}                 to the UART of the tools
 //! {"wait": {"bytes": n, "ms": t}}    until so many came, or so long → {"bytes": [bytes]}
+//! {"can": {"id": n, "extended": true, "data": [bytes]}}    to the CAN bus → {"heard": true}, if the board's filter lets it in
+//! {"frames": {}}                     what came on the CAN bus → {"rate": bits a second, "frames": [[ms, id, extended, [bytes]]]}
 //! {"set": {"load": A, "charger": [V, A], "cell": [index, V], "battery": [index, °C], "mos": °C, "key": true}}
 //! {"truth": {}}                      what the pack does, its gates, and how many lines of text came
 //! ```
@@ -13,7 +15,7 @@ use std::io::{BufRead, Write};
 use bms_host::plant::{Charger, Load};
 use serde_json::{Value, json};
 
-use crate::{Bench, Emulator};
+use crate::{Bench, CanFrame, Emulator};
 
 /// How finely the client's time passes, in ms.
 const STEP: u64 = 1;
@@ -47,6 +49,19 @@ fn obey(bench: &mut Bench, command: &Value) -> Result<Value, String> {
         let count = wanted.min(bench.link.len());
         return Ok(json!({"bytes": bench.link.drain(..count).collect::<Vec<_>>()}));
     }
+    if let Some(frame) = command.get("can") {
+        let data = frame["data"].as_array().map_or(vec![], |all| all.iter().map(|byte| index(byte) as u8).collect());
+        let extended = frame["extended"].as_bool() == Some(true);
+        let heard = bench.emulator.can(CanFrame { at: bench.now, id: index(&frame["id"]) as u32, extended, data })?;
+        return Ok(json!({"heard": heard}));
+    }
+    if command.get("frames").is_some() {
+        let frames: Vec<_> = std::mem::take(&mut bench.can)
+            .into_iter()
+            .map(|frame| json!([frame.at as f64 / crate::MS as f64, frame.id, frame.extended, frame.data]))
+            .collect();
+        return Ok(json!({"rate": bench.can_rate, "frames": frames}));
+    }
     if let Some(changes) = command["set"].as_object() {
         for (what, value) in changes {
             bench.change(|world| match what.as_str() {
@@ -71,6 +86,7 @@ fn obey(bench: &mut Bench, command: &Value) -> Result<Value, String> {
         return Ok(json!({
             "cell_voltages": cells, "voltage": seen.stack, "current": seen.current, "temp1": seen.battery[0],
             "temp2": seen.battery[1], "mos_temp": seen.mos, "charge_mos": bench.gates().0, "discharge_mos": bench.gates().1,
+            "resets": bench.resets.iter().map(|at| *at as f64 / crate::MS as f64).collect::<Vec<_>>(),
             "now_ms": bench.now / crate::MS, "lines": bench.text.matches("\r\n").count(), "line": bench.last_line(),
         }));
     }

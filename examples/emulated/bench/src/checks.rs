@@ -18,6 +18,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("status", status),
     ("a pack", pack),
     ("load", load),
+    ("memory", crate::memory::check),
 ];
 
 /// Delays as short as the table of parameters allows; everything else stays the firmware's.

@@ -10,6 +10,8 @@
 pub mod bridge;
 pub mod checks;
 pub mod faults;
+mod memory;
+mod owner;
 mod program;
 mod report;
 mod world;
@@ -73,6 +75,16 @@ pub struct Edge {
     pub high: bool,
 }
 
+/// A data frame on the CAN bus.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CanFrame {
+    /// The end of it, in nanoseconds since power-up.
+    pub at: u64,
+    pub id: u32,
+    pub extended: bool,
+    pub data: Vec<u8>,
+}
+
 /// Broken hardware.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {
@@ -93,6 +105,9 @@ pub struct Happened {
     pub text: String,
     /// What came out of the UART of the tools.
     pub link: Vec<u8>,
+    /// What the board sent on its CAN bus, and the bit rate that it set, 0 without one.
+    pub can: Vec<CanFrame>,
+    pub can_rate: u64,
     /// What was converted when.
     pub reads: Vec<(u64, Source)>,
     /// Resets by the watchdog.
@@ -102,6 +117,30 @@ pub struct Happened {
     pub converting: u64,
     /// Deepest stack since power-up, in bytes.
     pub stack: u64,
+    /// What was done to the flash.
+    pub flash: Flash,
+}
+
+/// What the firmware did to its flash.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flash {
+    /// Sectors erased, pages programmed, and sectors erased while a gate was closed.
+    pub erases: u64,
+    pub programs: u64,
+    pub erases_closed: u64,
+    /// The longest stall with a gate closed, and with both open, ns.
+    pub stall_closed: u64,
+    pub stall_open: u64,
+}
+
+impl Flash {
+    fn add(&mut self, more: Self) {
+        self.erases += more.erases;
+        self.programs += more.programs;
+        self.erases_closed += more.erases_closed;
+        self.stall_closed = self.stall_closed.max(more.stall_closed);
+        self.stall_open = self.stall_open.max(more.stall_open);
+    }
 }
 
 /// An emulated board.
@@ -117,12 +156,28 @@ pub trait Emulator {
     fn link(&mut self, _bytes: &[u8]) -> Result<(), String> {
         Err("this firmware has no such UART".into())
     }
+    /// A frame of another node on the CAN bus: whether the board's filter let it in.
+    fn can(&mut self, _frame: CanFrame) -> Result<bool, String> {
+        Err("this firmware has no CAN".into())
+    }
     /// Raises the comparator's output; cycles until both gates were low, `None` if they never were.
     fn short_circuit(&mut self) -> Result<Option<u64>, String>;
     /// The comparator's output falls.
     fn short_circuit_over(&mut self) -> Result<(), String>;
     /// Breaks something.
     fn fault(&mut self, fault: Fault) -> Result<(), String>;
+    /// Whether the flash can be written, and stays as it is when power goes.
+    fn keeps_flash(&self) -> bool {
+        false
+    }
+    /// Power goes and comes again.
+    fn power_cycle(&mut self) -> Result<(), String> {
+        Err("this emulator keeps no flash".into())
+    }
+    /// Bits flip all over what the firmware has stored.
+    fn rot(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The emulated board in its world, with all that was seen since power-up.
@@ -134,11 +189,14 @@ pub struct Bench<'a> {
     pub edges: Vec<Edge>,
     pub text: String,
     pub link: Vec<u8>,
+    pub can: Vec<CanFrame>,
+    pub can_rate: u64,
     pub reads: Vec<(u64, Source)>,
     pub resets: Vec<u64>,
     pub awake: u64,
     pub converting: u64,
     pub stack: u64,
+    pub flash: Flash,
     levels: [bool; 4],
     config: Config,
 }
@@ -160,11 +218,14 @@ impl<'a> Bench<'a> {
             edges: vec![],
             text: String::new(),
             link: vec![],
+            can: vec![],
+            can_rate: 0,
             reads: vec![],
             resets: vec![],
             awake: 0,
             converting: 0,
             stack: 0,
+            flash: Flash::default(),
             levels: [false; 4],
             config,
         })
@@ -203,11 +264,14 @@ impl<'a> Bench<'a> {
         self.edges.extend(happened.edges);
         self.text.push_str(&happened.text);
         self.link.extend(happened.link);
+        self.can.extend(happened.can);
+        self.can_rate = happened.can_rate;
         self.reads.extend(happened.reads);
         self.resets.extend(happened.resets);
         self.awake += happened.awake;
         self.converting += happened.converting;
         self.stack = self.stack.max(happened.stack);
+        self.flash.add(happened.flash);
     }
     /// Changes the world, at once.
     pub fn change(&mut self, change: impl FnOnce(&mut World)) -> Result<(), String> {
@@ -257,6 +321,14 @@ impl<'a> Bench<'a> {
         self.run(at_most as u64 + 400)?;
         let times = self.read(source, since).zip(self.gates_were(since, wanted));
         Ok(times.map(|(seen, done)| (done as f64 - seen as f64) / MS as f64))
+    }
+    /// A field of the last whole line on the UART; empty if there is none.
+    pub fn field(&self, name: &str) -> &str {
+        self.last_line().split(' ').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')).unwrap_or("")
+    }
+    /// The same as a number.
+    pub fn number(&self, name: &str) -> f64 {
+        self.field(name).parse().unwrap_or(f64::NAN)
     }
     /// The last whole line on the UART.
     pub fn last_line(&self) -> &str {

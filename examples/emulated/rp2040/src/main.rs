@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 use bms_core::prelude::*;
-use emulated_bench::{About, Edge, Emulator, Fault, Happened, Output, Seen, Source};
+use emulated_bench::{About, Edge, Emulator, Fault, Flash, Happened, Output, Seen, Source};
 use serde_json::{Value, json};
 
 const FULL_SCALE: f64 = 4_095.0;
@@ -122,6 +122,13 @@ impl Emulator for Rp2040 {
             resets: numbers("resets"),
             awake: number(&answer["awake"]),
             stack: number(&answer["stack"]),
+            flash: Flash {
+                erases: number(&answer["flash"]["erases"]),
+                programs: number(&answer["flash"]["programs"]),
+                erases_closed: number(&answer["flash"]["erasedClosed"]),
+                stall_closed: number(&answer["flash"]["closed"]),
+                stall_open: number(&answer["flash"]["open"]),
+            },
         })
     }
     fn link(&mut self, bytes: &[u8]) -> Result<(), String> {
@@ -148,6 +155,15 @@ impl Emulator for Rp2040 {
             Fault::Stalled => json!({"stall": true}),
         };
         self.ask(json!({"fault": argument})).map(|_| ())
+    }
+    fn keeps_flash(&self) -> bool {
+        true
+    }
+    fn power_cycle(&mut self) -> Result<(), String> {
+        self.ask(json!({"power": true})).map(|_| ())
+    }
+    fn rot(&mut self) -> Result<(), String> {
+        self.ask(json!({"rot": true})).map(|_| ())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs the real image of `stm32-pack` in an emulated STM32F427, and checks what it does.
 
+mod can;
 mod exti;
 mod image;
 mod sim;
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use bms_core::prelude::*;
-use emulated_bench::{About, Emulator, Fault, Happened, Seen};
+use emulated_bench::{About, CanFrame, Emulator, Fault, Happened, Seen};
 
 use image::Firmware;
 use sim::{Levels, REFERENCE_MV, Sim};
@@ -51,6 +52,7 @@ fn levels(seen: &Seen) -> Levels {
     levels.channels[5] = thermistor(seen.mos);
     levels.channels[6] = millivolts(seen.stack * 33.0 / 1_033.0);
     levels.charger = seen.charger;
+    levels.key = seen.key;
     levels
 }
 
@@ -86,6 +88,12 @@ impl Emulator for Stm32F427 {
     }
     fn run(&mut self, nanoseconds: u64) -> Result<Happened, String> {
         self.sim()?.run(nanoseconds)
+    }
+    fn link(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.sim()?.link(bytes)
+    }
+    fn can(&mut self, frame: CanFrame) -> Result<bool, String> {
+        self.sim()?.can(frame)
     }
     fn short_circuit(&mut self) -> Result<Option<u64>, String> {
         self.sim()?.short_circuit()

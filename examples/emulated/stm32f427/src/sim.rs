@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use emulated_bench::{Edge, Fault, Happened, Output, Source};
+use emulated_bench::{CanFrame, Edge, Fault, Happened, Output, Source};
 use rigless::device::{Level, ResetCause};
 use rigless::emulator::{self, Access, AccessKind, Driver, Host, Settled, Start, Stop};
 use rigless::image::Image;
@@ -17,11 +17,12 @@ use rigless::soc::stm32f427::peripherals::adc::Channel;
 use rigless::soc::stm32f427::peripherals::gpio::Pin;
 use rigless::time::VirtualNanos;
 
-use crate::exti;
+use crate::{can, exti};
 
 pub const REFERENCE_MV: u32 = 3_300;
 const GPIO: u64 = 0x4002_0000;
 const PORT_SIZE: u64 = 0x400;
+const PORT_A: usize = 0;
 const PORT_B: usize = 1;
 const PORT_C: usize = 2;
 const ADC1_CONTROL: u64 = 0x4001_2008;
@@ -33,8 +34,11 @@ const ADC1_DATA: u64 = 0x4001_204c;
 const MULTIPLEXER: u8 = 6;
 const COMPARATOR: u8 = 2;
 const CHARGER: u8 = 11;
+const KEY: u8 = 8;
 /// USART2.
 const TEXT: usize = 1;
+/// USART1.
+const LINK: usize = 0;
 const OUTPUTS: [(usize, u8, Output); 4] = [
     (PORT_B, 12, Output::Charge),
     (PORT_B, 13, Output::Discharge),
@@ -58,11 +62,12 @@ pub struct Levels {
     /// At the converter's other channels.
     pub channels: [u32; 16],
     pub charger: bool,
+    pub key: bool,
 }
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { positions: [0; 32], channels: [0; 16], charger: false }
+        Self { positions: [0; 32], channels: [0; 16], charger: false, key: false }
     }
 }
 
@@ -84,6 +89,8 @@ struct Shared {
     opened: u64,
     resets: usize,
     text: usize,
+    link: usize,
+    bus: can::Bus,
     happened: Happened,
 }
 
@@ -132,6 +139,15 @@ fn drive(session: &mut Bench, at: VirtualNanos, port: usize, pin: u8, high: bool
     }
 }
 
+/// What came out of USART1 since the last time.
+fn take_link(session: &Bench, shared: &mut Shared) {
+    if let Some(peer) = session.board().mcu.usart[LINK].peer() {
+        let new = peer.received().get(shared.link..).unwrap_or(&[]);
+        shared.link += new.len();
+        shared.happened.link.extend(new.iter().map(|word| *word as u8));
+    }
+}
+
 fn put(session: &mut Bench, pin: u8, millivolts: u32) {
     if let Some(channel) = Channel::new(pin) {
         session.board_mut().mcu.adc[0].set_input(channel, millivolts);
@@ -177,6 +193,7 @@ impl Emulator {
             shared.resets = session.resets().len();
             shared.pending = 0;
             exti::release(host);
+            shared.bus.release(host);
         }
     }
     fn converter(&self, session: &mut Bench, host: &mut dyn Host, access: &Access, value: u64) {
@@ -218,6 +235,12 @@ impl Driver<Stm32f427Bench> for Emulator {
         let Settled::Access { access, value } = settled else { return };
         if (ADC1_CONTROL..=ADC1_DATA).contains(&access.address) {
             self.converter(session, host, &access, value);
+        }
+        if can::covers(access.address) {
+            let written = (access.kind == AccessKind::Write).then_some((access.address, value));
+            let mut shared = lock(&self.shared);
+            let sent = shared.bus.accessed(session, host, access.virtual_time.0, written);
+            shared.happened.can.extend(sent);
         }
         if access.kind == AccessKind::Read {
             return;
@@ -294,6 +317,8 @@ impl Sim {
             opened: 0,
             resets: 0,
             text: 0,
+            link: 0,
+            bus: can::Bus::default(),
             happened: Happened::default(),
         }));
         let (ask, asked) = sync_channel(1);
@@ -329,9 +354,36 @@ impl Sim {
         self.answer()
     }
     pub fn show(&mut self, levels: Levels) -> Result<(), String> {
-        let charger = levels.charger;
+        let (charger, key) = (levels.charger, levels.key);
         lock(&self.shared).levels = levels;
-        self.act(move |session, _, stop| drive(session, stop.at, PORT_C, CHARGER, charger)).map(|_| ())
+        self.act(move |session, _, stop| {
+            drive(session, stop.at, PORT_C, CHARGER, charger);
+            drive(session, stop.at, PORT_A, KEY, key);
+        })
+        .map(|_| ())
+    }
+    /// Bytes to USART1, one after the other at its speed. What was not heard of the bytes before is lost.
+    pub fn link(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let shared = self.shared.clone();
+        let words: Vec<u16> = bytes.iter().copied().map(u16::from).collect();
+        self.act(move |session, _, _| {
+            let mut shared = lock(&shared);
+            take_link(session, &mut shared);
+            // A new far end, that has heard nothing yet.
+            session.board_mut().mcu.usart[LINK].drive_rx(words);
+            shared.link = 0;
+        })
+        .map(|_| ())
+    }
+    /// A frame of another node: whether the firmware's filter let it in.
+    pub fn can(&mut self, frame: CanFrame) -> Result<bool, String> {
+        let shared = self.shared.clone();
+        let (send, receive) = sync_channel(1);
+        self.act(move |session, host, stop| {
+            let heard = lock(&shared).bus.arrives(session, host, stop.at.0, &frame);
+            let _ = send.send(heard);
+        })?;
+        receive.recv().map_err(|error| error.to_string())
     }
     /// Lets time pass; tells what happened since the last call.
     pub fn run(&mut self, nanoseconds: u64) -> Result<Happened, String> {
@@ -339,13 +391,17 @@ impl Sim {
         let stop = self.run_to(self.now)?;
         let (shared, stack, from) = (self.shared.clone(), self.stack.clone(), self.deepest);
         let (send, receive) = sync_channel(1);
-        self.act(move |session, host, _| {
+        self.act(move |session, host, stop| {
             let mut shared = lock(&shared);
             if let Some(peer) = session.board().mcu.usart[TEXT].peer() {
                 let new = &peer.received()[shared.text..];
                 shared.happened.text.extend(new.iter().map(|word| char::from(*word as u8)));
                 shared.text += new.len();
             }
+            take_link(session, &mut shared);
+            let sent = shared.bus.accessed(session, host, stop.at.0, None);
+            shared.happened.can.extend(sent);
+            shared.happened.can_rate = shared.bus.rate();
             let mut deepest = from;
             let mut address = from;
             while address > stack.start && deepest - address < STACK_GAP {

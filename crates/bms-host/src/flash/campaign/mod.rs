@@ -2,6 +2,7 @@
 //! and erased, bits flipped, and arbitrary images. It counts, and says what was lost.
 
 mod operation;
+mod torn;
 
 use bms_core::config::{Config, Model, ValidConfig};
 use bms_core::protection::Alarm;
@@ -12,6 +13,8 @@ use bms_store::{Gate, Loaded, Store, now};
 use operation::{Contents, LOG, Operation, Ram, entry, open, perform};
 
 use super::ram::{Noise, RamFlash, Step};
+
+pub use torn::torn_and_flipped;
 
 /// The pack of the campaign.
 pub const PACK: ValidConfig =

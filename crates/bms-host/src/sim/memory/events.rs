@@ -41,6 +41,9 @@ pub fn log(
     let report = &contents.loaded.report;
     let unreadable = if report.log_unreadable { "; the log is UNREADABLE" } else { "" };
     writeln!(out, "{} events, {} missing between them{unreadable}.", entries.len(), report.entries_lost)?;
+    if report.is_corrupt() {
+        writeln!(out, "CORRUPT: not all of this image is readable; `status` tells what.")?;
+    }
     if let Some(file) = &arguments.csv {
         csv(file, csv_rows(entries, &words))?;
     }
@@ -53,7 +56,7 @@ pub fn log(
         let all: Vec<_> = entries.iter().map(|entry| as_json(entry, &words(entry))).collect();
         write(file, format!("{:#}\n", serde_json::Value::Array(all)).as_bytes())?;
     }
-    Ok(Outcome::violated_if(report.log_unreadable))
+    Ok(Outcome::violated_if(report.log_unreadable || report.is_corrupt()))
 }
 
 /// Units are the same in every configuration.

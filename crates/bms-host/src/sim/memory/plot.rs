@@ -59,10 +59,22 @@ pub fn statistics(statistics: &Statistics, file: &Path) -> Result<(), FileError>
     })
 }
 
+/// Seconds of the unit that suits a time, and its name.
+fn unit_of(seconds: f64) -> (f64, &'static str) {
+    match seconds {
+        ..180.0 => (1.0, "s"),
+        ..10_800.0 => (60.0, "min"),
+        ..360_000.0 => (3_600.0, "h"),
+        _ => (86_400.0, "d"),
+    }
+}
+
 fn bars(histogram: &Histogram, area: &Area<'_>) -> Drawn {
-    let hours: Vec<f64> = histogram.seconds.iter().map(|seconds| f64::from(*seconds) / 3_600.0).collect();
-    let highest = hours.iter().copied().fold(0.0_f64, f64::max).max(1e-3);
-    let bins = hours.len();
+    let longest = histogram.seconds.iter().copied().max().unwrap_or(0).max(1);
+    let (unit, unit_name) = unit_of(longest.into());
+    let times: Vec<f64> = histogram.seconds.iter().map(|seconds| f64::from(*seconds) / unit).collect();
+    let highest = f64::from(longest) / unit;
+    let bins = times.len();
     let mut chart = ChartBuilder::on(area)
         .margin(10)
         .x_label_area_size(36)
@@ -81,15 +93,15 @@ fn bars(histogram: &Histogram, area: &Area<'_>) -> Drawn {
         .bold_line_style(GRID)
         .axis_style(INK)
         .label_style(("sans-serif", 12).into_font().color(&INK))
-        .y_desc("time / h")
+        .y_desc(format!("time / {unit_name}"))
         .x_labels(bins + 1)
         .x_label_formatter(&edge)
         .y_labels(6)
         .draw()
         .map_err(text)?;
-    let drawn = hours.iter().enumerate().map(|(bin, hours)| {
+    let drawn = times.iter().enumerate().map(|(bin, time)| {
         let left = bin as f64;
-        Rectangle::new([(left + 0.06, 0.0), (left + 0.94, *hours)], BAR.filled())
+        Rectangle::new([(left + 0.06, 0.0), (left + 0.94, *time)], BAR.filled())
     });
     chart.draw_series(drawn).map_err(text)?;
     Ok(())
@@ -124,13 +136,22 @@ pub fn log(entries: &[Entry], file: &Path) -> Result<(), FileError> {
     let mut alarms: Vec<Alarm> = spans.iter().map(|span| span.alarm).collect();
     alarms.sort_unstable();
     alarms.dedup();
-    let end = entries.iter().map(|entry| entry.run_time_seconds as f64 / 3_600.0).fold(1e-3_f64, f64::max);
-    let begin = entries.first().map_or(0.0, |entry| entry.run_time_seconds as f64 / 3_600.0).min(end - 1e-3);
+    let first = entries.first().map_or(0.0, |entry| entry.run_time_seconds as f64);
+    let last = entries.iter().map(|entry| entry.run_time_seconds as f64).fold(first, f64::max);
+    // What is still active at the end shows too.
+    let last = last + ((last - first) * 0.03).max(1.0);
+    let (unit, unit_name) = unit_of(last);
+    let (begin, end) = (first / unit, last / unit);
     let height = u32::try_from(alarms.len()).unwrap_or(60) * ROW + 100;
     draw(file, height, |area| {
-        let rows = alarms.len().max(1) as f64;
+        if alarms.is_empty() {
+            let title = ("sans-serif", 16).into_font().color(&INK);
+            return area.draw(&Text::new("no alarms in the log", (10, 12), title)).map_err(text);
+        }
+        let rows = alarms.len() as f64;
         let mut chart = ChartBuilder::on(area)
             .margin(10)
+            .margin_right(30)
             .x_label_area_size(36)
             .y_label_area_size(220)
             .caption("logged alarms", ("sans-serif", 16).into_font().color(&INK))
@@ -148,7 +169,7 @@ pub fn log(entries: &[Entry], file: &Path) -> Result<(), FileError> {
             .bold_line_style(GRID)
             .axis_style(INK)
             .label_style(("sans-serif", 13).into_font().color(&INK))
-            .x_desc("run time / h")
+            .x_desc(format!("run time / {unit_name}"))
             .y_labels(alarms.len() * 2 + 1)
             .y_label_formatter(&name)
             .draw()
@@ -156,15 +177,16 @@ pub fn log(entries: &[Entry], file: &Path) -> Result<(), FileError> {
         let sliver = (end - begin) / f64::from(WIDTH) * 2.0;
         let bars = spans.iter().filter_map(|span| {
             let row = rows - 1.0 - alarms.iter().position(|alarm| *alarm == span.alarm)? as f64;
-            let to = span.to.unwrap_or(end).max(span.from + sliver);
-            Some(Rectangle::new([(span.from, row + 0.2), (to, row + 0.8)], colour(span.alarm).filled()))
+            let from = span.from / unit;
+            let to = span.to.map_or(end, |to| to / unit).max(from + sliver);
+            Some(Rectangle::new([(from, row + 0.2), (to, row + 0.8)], colour(span.alarm).filled()))
         });
         chart.draw_series(bars).map_err(text)?;
         Ok(())
     })
 }
 
-/// From when to when an alarm was active, in hours of run time.
+/// From when to when an alarm was active, in seconds of run time.
 struct Span {
     alarm: Alarm,
     from: f64,
@@ -174,7 +196,7 @@ struct Span {
 fn spans(entries: &[Entry]) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for entry in entries {
-        let at = entry.run_time_seconds as f64 / 3_600.0;
+        let at = entry.run_time_seconds as f64;
         match entry.event.map(|event| event.kind) {
             Ok(EventKind::Raised { alarm, .. }) => spans.push(Span { alarm, from: at, to: None }),
             Ok(EventKind::Cleared { alarm }) => {

@@ -186,6 +186,10 @@ fn print_statistics(statistics: &Statistics, out: &mut dyn Write) -> Result<(), 
             )?;
         }
     }
+    if *statistics == Statistics::new() {
+        writeln!(out, "Nothing measured was ever saved.")?;
+        return Ok(());
+    }
     let (low, high) = statistics.cell_millivolts;
     let (cold, warm) = statistics.battery_tenths;
     let (discharge, charge) = statistics.milliamps;

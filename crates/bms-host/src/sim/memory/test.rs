@@ -28,14 +28,16 @@ pub struct Trial {
     run: fn(u64, usize) -> Figures,
 }
 
-/// Words and pages of the chips, and rings of two and three pages.
-const TRIALS: [Trial; 6] = [
+/// Words and pages of the chips; rings of two and three pages, and longer ones, that are erased ahead.
+const TRIALS: [Trial; 8] = [
     Trial { name: "4-byte words, 2 kB pages, banks of 3", run: |seed, count| sequence::<4, 2_048>(seed, count, 3) },
     Trial { name: "8-byte words, 2 kB pages, banks of 3", run: |seed, count| sequence::<8, 2_048>(seed, count, 3) },
     Trial { name: "8-byte words, 2 kB pages, banks of 2", run: |seed, count| sequence::<8, 2_048>(seed, count, 2) },
     Trial { name: "4-byte words, 4 kB pages, banks of 2", run: |seed, count| sequence::<4, 4_096>(seed, count, 2) },
     Trial { name: "1-byte words, 4 kB pages, banks of 2", run: |seed, count| sequence::<1, 4_096>(seed, count / 4, 2) },
     Trial { name: "32-byte words, 8 kB pages, banks of 2", run: |seed, count| sequence::<32, 8_192>(seed, count, 2) },
+    Trial { name: "4-byte words, 2 kB pages, banks of 5", run: |seed, count| sequence::<4, 2_048>(seed, 2 * count, 5) },
+    Trial { name: "8-byte words, 2 kB pages, banks of 6", run: |seed, count| sequence::<8, 2_048>(seed, 2 * count, 6) },
 ];
 
 /// Runs sequences on every kind of flash in turn until the time is over, each kind at least once, on every core.

@@ -1,7 +1,6 @@
 //! The board behind a served link: the simulated pack, the core, and who may change it.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bms_core::access::{Access, AccessRecord, Change, Session as Shown};
 use bms_core::bms::Refusal;
@@ -18,7 +17,7 @@ use crate::sim::arguments::{LayoutKind, ServeArguments};
 use crate::sim::failure::FileError;
 use crate::sim::run::milliseconds;
 use crate::sim::scenario::{self, Refused, Scenario};
-use crate::sim::session::Session;
+use crate::sim::session::{Session, computer_clock};
 
 /// A board in real time.
 #[derive(Debug)]
@@ -54,8 +53,7 @@ impl ServedBoard {
             }
         };
         let mut session = Session::with_store(&scenario, seed, store)?;
-        let calendar = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
-        session.start_at(calendar);
+        session.start_at(computer_clock());
         session.step();
         let stored = session.loaded().map(|loaded| stored_access(store, loaded)).transpose()?.flatten();
         let mut access =

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lines of the modules that decide which no test of bms-core reaches; --write renews docs/evidence/coverage.txt.
+# Lines of the modules that decide which no test of bms-core reaches; --write renews docs/evidence/coverage.txt, --check compares with it.
 #
 # Deterministic: the rule tests and unit tests. Lines of tests inside the modules do not count.
 set -euo pipefail
@@ -21,4 +21,7 @@ if [ "${1:-}" = --write ]; then
     cp "$fresh" "$PAGE"
 fi
 cat "$fresh"
+if [ "${1:-}" = --check ]; then
+    diff -u "$PAGE" "$fresh" || fail "$PAGE is stale: bash .ci/coverage.sh --write"
+fi
 rm -f "$fresh"

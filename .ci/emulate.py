@@ -1,5 +1,6 @@
-"""Builds images of embedded/ and runs them in QEMU; shared by on_target.py and figures.py."""
+"""Builds images of embedded/ and runs them in QEMU; shared by on_target.py, figures.py and ram_flips.py."""
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,20 @@ def run(image, target, *, shift, seconds=300):
     if done.returncode != 0:
         raise Failed(f"{image.name} on {target} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def tool(name):
+    version = subprocess.run(["rustc", "-vV"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    host = re.search(r"^host: (\S+)$", version, re.M).group(1)
+    root = subprocess.run(["rustc", "--print", "sysroot"], cwd=ROOT, capture_output=True, text=True, check=True)
+    path = Path(root.stdout.strip()) / "lib" / "rustlib" / host / "bin" / name
+    if not path.exists():
+        raise Failed(f"{name} is missing: rustup component add llvm-tools")
+    return str(path)
+
+
+def output_of(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout
 
 
 def guarded(main):

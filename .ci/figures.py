@@ -10,7 +10,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from emulate import M0, M4, RISCV, ROOT, TARGETS, Failed, build, guarded, run
+from emulate import M0, M4, RISCV, ROOT, TARGETS, Failed, build, guarded, output_of, run, tool
 
 BUDGETS = ROOT / ".ci" / "budgets.json"
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -30,20 +30,6 @@ FLOAT_ROUTINE = re.compile(
 )
 # Arithmetic and conversions; LLVM also copies plain memory through these registers, which is no float.
 FLOAT_INSTRUCTION = re.compile(r"\tv(?!mov)[a-z]+(\.[su](16|32))?\.f(16|32|64)")
-
-
-def tool(name):
-    version = subprocess.run(["rustc", "-vV"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    host = re.search(r"^host: (\S+)$", version, re.M).group(1)
-    root = subprocess.run(["rustc", "--print", "sysroot"], cwd=ROOT, capture_output=True, text=True, check=True)
-    path = Path(root.stdout.strip()) / "lib" / "rustlib" / host / "bin" / name
-    if not path.exists():
-        raise Failed(f"{name} is missing: rustup component add llvm-tools")
-    return str(path)
-
-
-def output_of(*command):
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout
 
 
 def flash(image):

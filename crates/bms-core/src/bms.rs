@@ -157,11 +157,14 @@ impl<const N: usize, E, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// A BMS with an estimator and a balancing strategy of your own.
     #[must_use]
     pub const fn with_parts(config: ValidConfig, estimator: E, strategy: S) -> Self {
+        let (calibration, window) = (Calibration::of(&config), Window::of(&config));
+        let measurement = Measurement::for_start(&config);
+        let derived = protect::derived(&calibration, &window, &measurement.channels);
         Self {
-            calibration: Calibration::of(&config),
-            guard: LimitGuard::new(&config),
-            window: Window::of(&config),
-            measurement: Measurement::for_start(&config),
+            guard: LimitGuard::new(&config, derived),
+            calibration,
+            window,
+            measurement,
             wires: WireEstimator::new(),
             protection: Protection::new(),
             retries: Retries::new(),

@@ -19,7 +19,7 @@ pub type Pack = Rig<CELLS, CoulombCounter, ManualRule>;
 pub const CELLS: usize = 16;
 /// Time between two steps.
 pub const PERIOD: Duration = ms(100);
-/// Without a healthy step for so long the watchdog resets the firmware.
+/// The watchdog's time, or three periods if that is longer.
 pub const WATCHDOG: Duration = secs(2);
 
 /// The configuration of the campaigns: sixteen LiFePO4 cells, every channel measured, a heater; short over-current delays
@@ -56,6 +56,8 @@ pub struct Bench {
     pub watch: Watch,
     /// How exact the readings are.
     pub blur: Blur,
+    /// Without a healthy step for so long the watchdog resets the firmware.
+    watchdog: Duration,
     /// The last healthy step, in true time.
     fed: Instant,
     /// How often the watchdog bit.
@@ -69,10 +71,25 @@ impl Bench {
     /// If the pack is impossible.
     #[must_use]
     pub fn new(config: ValidConfig, spec: &PackSpec) -> Self {
+        Self::with_schedule(config, spec, Schedule::every(PERIOD))
+    }
+    /// The same with other times of steps.
+    ///
+    /// # Panics
+    /// If the pack is impossible.
+    #[must_use]
+    pub fn with_schedule(config: ValidConfig, spec: &PackSpec, schedule: Schedule) -> Self {
         let make = |config| Bms::with_parts(config, CoulombCounter::new(&config), ManualRule::new());
         let pack = Pack::with_core(config, make, spec).expect("the pack is possible");
-        let pack = pack.with_schedule(Schedule::every(PERIOD));
-        Self { pack, watch: Watch::new(), blur: Blur::ROUNDING, fed: Instant::ZERO, bites: 0 }
+        let pack = pack.with_schedule(schedule);
+        Self {
+            pack,
+            watch: Watch::new(),
+            blur: Blur::ROUNDING,
+            watchdog: WATCHDOG.max(ms(schedule.period.as_millis().saturating_mul(4))),
+            fed: Instant::ZERO,
+            bites: 0,
+        }
     }
     /// True time.
     #[must_use]
@@ -91,7 +108,7 @@ impl Bench {
         };
         if healthy {
             self.fed = now;
-        } else if now.since(self.fed) >= WATCHDOG {
+        } else if now.since(self.fed) >= self.watchdog {
             self.fed = now;
             self.bites += 1;
             self.pack.reset(ResetCause::Watchdog);

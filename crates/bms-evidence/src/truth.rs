@@ -93,7 +93,7 @@ impl Truth {
 }
 
 /// Limits as the plant measures.
-struct Limits<'a>(&'a ValidConfig);
+struct Limits<'a>(&'a ValidConfig, &'a Blur);
 
 impl Limits<'_> {
     fn volts(&self, parameter: P) -> f64 {
@@ -108,7 +108,7 @@ impl Limits<'_> {
     /// Another direction's current flows through a switch that would else heat its diode (X12).
     fn bypasses(&self, current: f64) -> bool {
         let limit = self.amps(P::DiodeBypassCurrent);
-        limit > 0.0 && current > limit
+        limit > 0.0 && current > limit - self.1.current
     }
 }
 
@@ -336,7 +336,7 @@ impl Watch {
     }
     /// Looks at one moment.
     pub fn look(&mut self, now: Instant, truth: &Truth, config: &ValidConfig, blur: &Blur) {
-        let limits = Limits(config);
+        let limits = Limits(config, blur);
         for ((hazard, since), worst) in HAZARDS.iter().zip(&mut self.since).zip(&mut self.worst) {
             if truth.is_closed(hazard.path) && (hazard.beyond)(truth, &limits, blur) {
                 let began = *since.get_or_insert(now);

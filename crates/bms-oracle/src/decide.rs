@@ -1,9 +1,10 @@
 //! The oracle's end of a step: heater and switches.
 
-use crate::oracle::{Heating, Oracle};
+use crate::oracle::{Heating, Oracle, Verdict};
 use crate::readings::Step;
 use crate::watch::Time;
 use crate::{outputs, rules};
+use bms_core::event::EventKind;
 use bms_core::lifecycle::State;
 use bms_core::protection::Alarm;
 
@@ -28,6 +29,21 @@ impl Oracle {
         }
         self.heating.ineffective = self.heating.time >= 1_800_000;
         !self.heating.ineffective && (was || (!self.asked && outputs::all_usable(self, step)))
+    }
+
+    /// Decides about the switches once more, with other alarms.
+    pub(crate) fn decide_again(&mut self, verdict: &mut Verdict) {
+        let Some(on) = self.decided_on.take() else { return };
+        (self.charge, self.discharge, self.held) = (on.switches.0, on.switches.1, on.held);
+        (self.asked, self.opened) = (on.asked, on.opened);
+        let (charge, discharge) = self.decide(&on.step);
+        (self.asked, self.opened) = (false, false);
+        verdict.events.retain(|kind| !matches!(kind, EventKind::Switched { .. }));
+        if (charge, discharge) != on.switches {
+            verdict.events.push(EventKind::Switched { charge, discharge });
+        }
+        (self.charge, self.discharge) = (charge, discharge);
+        (verdict.charge, verdict.discharge) = (charge, discharge);
     }
 
     /// P17 and law 1: what may be closed.

@@ -51,6 +51,16 @@ pub struct Heating {
     pub ineffective: bool,
 }
 
+/// What a decision about the switches rests on, beside the alarms.
+#[derive(Clone, Debug)]
+pub(crate) struct DecidedOn {
+    pub step: Step,
+    pub switches: (bool, bool),
+    pub held: (bool, bool),
+    pub asked: bool,
+    pub opened: bool,
+}
+
 /// Everything known.
 #[derive(Clone, Debug)]
 pub struct Oracle {
@@ -110,7 +120,8 @@ pub struct Oracle {
     pub late: bool,
     /// D10: trips of charge over-current, discharge over-current, short circuit, under-voltage.
     pub trips: [u32; 4],
-    pub(crate) conducting: [Time; 4],
+    /// Conduction since the last trip: charging, discharging.
+    pub(crate) conducting: [Time; 2],
     pub(crate) inputs_before: Option<Inputs>,
     pub(crate) restored: AlarmSet,
     pub(crate) before_step: AlarmSet,
@@ -119,6 +130,7 @@ pub struct Oracle {
     pub balancing: bool,
     pub(crate) silent_at: Option<Time>,
     pub(crate) all_sensors_good: bool,
+    pub(crate) decided_on: Option<DecidedOn>,
     pub(crate) commanded: bool,
     pub(crate) started_anew: bool,
     /// X15: complete scans since the start that did not fit.
@@ -169,7 +181,7 @@ impl Oracle {
             still: 0,
             late: false,
             trips: [0; 4],
-            conducting: [0; 4],
+            conducting: [0; 2],
             inputs_before: None,
             restored: AlarmSet::EMPTY,
             before_step: AlarmSet::EMPTY,
@@ -177,6 +189,7 @@ impl Oracle {
             balancing: false,
             silent_at: None,
             all_sensors_good: true,
+            decided_on: None,
             commanded: false,
             started_anew: false,
             first_scans: 0,
@@ -239,7 +252,7 @@ impl Oracle {
         if of_sensors.iter().any(|alarm| self.active(*alarm)) {
             fresh.sensor_seen = self.sensor_seen;
         }
-        fresh.trips = self.trips;
+        (fresh.trips, fresh.conducting) = (self.trips, self.conducting);
         fresh.restored = fresh.alarms();
         fresh.emergency = self.emergency || self.active(Alarm::EmergencyStop);
         if cause.is_abnormal() && self.get(P::ResetHoldOff) == 1 {
@@ -388,6 +401,14 @@ impl Oracle {
         let mut events = std::mem::take(&mut self.announced);
         self.live(&mut events);
         let alarms = self.alarms();
+        let decided_on = DecidedOn {
+            step: step.clone(),
+            switches: (self.charge, self.discharge),
+            held: self.held,
+            asked: self.asked,
+            opened: self.opened,
+        };
+        self.decided_on = Some(decided_on);
         let (charge, discharge) = self.decide(&step);
         let heater = self.heat(&step, elapsed.max(0) as Time);
         for alarm in Alarm::ALL {
@@ -430,14 +451,16 @@ impl Oracle {
 
     /// X15: three first scans outside the chemistry's window.
     fn first_scans_fit(&mut self, step: &Step) {
-        let watch = &mut self.watches[Alarm::WrongChemistry as usize];
+        let Some(cells) = scan_of(step).and_then(|(_, scan)| scan.complete()) else { return };
         if self.config.get(P::ChemistryCheck) == 0 {
+            // The first scans have passed; switched on later, the check looks at those of the next start.
+            self.chemistry_settled = true;
             return;
         }
-        let Some(cells) = scan_of(step).and_then(|(_, scan)| scan.complete()) else { return };
         if self.chemistry_settled {
             return;
         }
+        let watch = &mut self.watches[Alarm::WrongChemistry as usize];
         let chemistry = self.config.chemistry();
         let highest = i64::from(chemistry.plausible_maximum().as_microvolts());
         let lowest = i64::from(chemistry.plausible_minimum().as_microvolts());

@@ -66,7 +66,8 @@ pub fn heater_wanted(oracle: &Oracle) -> bool {
         // A scan that failed cannot vouch for the battery.
         oracle.cells.trusted && lowest.is_some_and(|cell| cell > get(P::CellUndervoltageRecovery))
     } else {
-        charger_present(oracle)
+        // The charger's input feeds it; whether a charger must be seen there is the next question.
+        true
     };
     let charger = get(P::HeaterNeedsCharger) == 0 || charger_present(oracle);
     let inhibited = Alarm::ALL.iter().any(|alarm| oracle.active(*alarm) && inhibits(*alarm).heater);

@@ -32,21 +32,35 @@ impl Oracle {
         let stale = self.stale();
         let current = self.current.usable(self.now, stale).unwrap_or(0);
         let (charging, discharging) = (self.charge && current > 200, self.discharge && current < -200);
-        let conducts = [charging, discharging, charging || discharging, discharging];
+        // Ten minutes without a trip: of whatever cause. Which way the current flowed tells which causes are forgiven.
+        let mut tripped = [false; 4];
+        let mut forgiven = Vec::new();
         for (cause, alarms) in causes.iter().enumerate() {
             let known = self.alarms_before.and(self.restored);
-            let tripped = alarms.iter().any(|alarm| self.active(*alarm) && !known.contains(*alarm));
+            let raised = alarms.iter().any(|alarm| self.active(*alarm) && !known.contains(*alarm));
             // The limits of another chemistry say nothing of the cells.
             let of_cells = alarms.contains(&A::CellUndervoltage);
-            if tripped && !(of_cells && self.active(A::WrongChemistry)) {
-                self.trips[cause] += 1;
-                self.conducting[cause] = 0;
-            } else if conducts[cause] {
-                self.conducting[cause] += elapsed;
-                if self.conducting[cause] >= 600_000 && (limit == 0 || self.trips[cause] < limit) {
-                    self.trips[cause] = 0;
+            tripped[cause] = raised && !(of_cells && self.active(A::WrongChemistry));
+            self.trips[cause] += u32::from(tripped[cause]);
+        }
+        if tripped.contains(&true) {
+            self.conducting = [0; 2];
+        }
+        for (direction, (flows, of_direction)) in
+            [(charging, &[0_usize, 2][..]), (discharging, &[1, 2, 3])].into_iter().enumerate()
+        {
+            if flows && self.trips != [0; 4] {
+                self.conducting[direction] += elapsed;
+            }
+            if self.conducting[direction] >= 600_000 {
+                self.conducting[direction] = 0;
+                for cause in of_direction.iter().filter(|cause| limit == 0 || self.trips[**cause] < limit) {
+                    forgiven.push(*cause);
                 }
             }
+        }
+        for cause in forgiven {
+            self.trips[cause] = 0;
         }
         let forgive = |trips: &mut u32| {
             if limit > 0 && *trips >= limit {

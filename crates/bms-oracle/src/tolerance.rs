@@ -22,11 +22,14 @@ impl Oracle {
         if lost.iter().any(|alarm| self.active(*alarm) || core.contains(*alarm)) {
             self.lost_at = Some(self.now);
         }
-        let lost_lately = self.lost_at.is_some_and(|at| self.now - at <= 12_000);
+        // The channels' times of good data may follow one another.
+        let lately = 2 * self.get(P::DataRecoveryTime) + 2_000;
+        let lost_lately = self.lost_at.is_some_and(|at| self.now - at <= lately);
         if !self.all_sensors_good {
             self.silent_at = Some(self.now);
         }
-        let silent_lately = self.silent_at.is_some_and(|at| self.now - at <= 12_000);
+        let mut other_alarms = false;
+        let silent_lately = self.silent_at.is_some_and(|at| self.now - at <= lately);
         for (alarm, either) in [
             (Alarm::ChargeLockedOut, stopped),
             (Alarm::DischargeLockedOut, stopped),
@@ -42,6 +45,7 @@ impl Oracle {
             if mine == theirs || !either || due {
                 continue;
             }
+            other_alarms = true;
             let told = |kind: &EventKind| match kind {
                 EventKind::Raised { alarm: of, .. } | EventKind::Cleared { alarm: of } => *of == alarm,
                 _ => false,
@@ -59,6 +63,10 @@ impl Oracle {
                 (true, false) => verdict.events.push(EventKind::Cleared { alarm }),
                 _ => {}
             }
+        }
+        if other_alarms {
+            // The switches follow the alarms in the same step.
+            self.decide_again(verdict);
         }
         self.alarms_before = verdict.alarms;
     }

@@ -223,4 +223,16 @@ impl Plan {
             Self::Shuttle { source, destination, .. } => cell(source) | cell(destination),
         }
     }
+    /// Which way a cell (0 is cell 1) carries the balancer's current: 1 into it, -1 out of it.
+    pub(crate) fn direction(&self, cell: usize) -> i32 {
+        let is = |which: u8| usize::from(which) == cell;
+        match *self {
+            Self::Transfer { source, phase: Phase::Take, .. } if is(source) => -1,
+            Self::Transfer { destination, phase: Phase::Give, .. } if is(destination) => 1,
+            Self::Shuttle { source, .. } if is(source) => -1,
+            Self::Shuttle { destination, .. } if is(destination) => 1,
+            Self::Bleed { mask, .. } if mask & bit(cell) != 0 => -1,
+            _ => 0,
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::fittings::Fittings;
 use crate::measurement::Channel;
 use crate::protection::{Alarm, AlarmSet, Inhibit, inhibiting};
 use crate::time::Instant;
-use crate::units::Current;
+use crate::units::{Current, Voltage};
 
 impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     /// What the balancer did since the last step, whatever the core does now.
@@ -30,7 +30,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         // First of all: the drop of a bad wire may be what stops the transfer (W02).
         let load = if was_idle { Load::None } else { self.look_at_wires(&running) };
         self.test_suspect(now);
-        let allowed = self.may_balance(was_idle);
+        let allowed = self.may_balance(was_idle) && (was_idle || !self.hidden_violation(&running));
         let quiet = self.measurement.channels.fresh(Channel::Cells)
             && self.measurement.suspect == 0
             && was_idle
@@ -155,6 +155,32 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             // A raw violation stops the transfer while its delay keeps running (D04).
             && self.protection.pending().common(raw).is_empty()
             && (!was_idle || !self.flags.has(Flags::CHANGED))
+    }
+
+    /// Whether the running balancer's drops over the sense wires hide a violation that no alarm stands for yet: it stops, so that
+    /// the next scan tells, and the delay begins (D04).
+    fn hidden_violation(&self, running: &Plan) -> bool {
+        if !self.measurement.scanned {
+            return false;
+        }
+        let active = self.protection.active();
+        let lowest = if active.contains(Alarm::CellUndervoltage) {
+            Voltage::MIN
+        } else {
+            self.config.voltage(P::CellUndervoltageProtection)
+        };
+        let highest = if active.contains(Alarm::CellOvervoltage) {
+            Voltage::MAX
+        } else {
+            self.config.voltage(P::CellOvervoltageProtection)
+        };
+        let measured = &self.measurement;
+        let balance = if measured.feedback_fresh {
+            measured.feedback.balance_current.magnitude()
+        } else {
+            self.capabilities.maximum_current
+        };
+        self.wires.hide(&measured.scan(&self.config), running, balance, (lowest, highest))
     }
 
     /// Quiet by the balancer's own word, or because it has been off for long enough (D04).

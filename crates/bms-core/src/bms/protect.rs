@@ -1,15 +1,18 @@
 //! From measurements to alarms: what is true in this step, whether any row wants a look, and what is told of it.
 
+use core::hint::black_box;
+
 use super::{Bms, CHEMISTRY_SCANS, Flags};
 use crate::balancing::Strategy;
 use crate::config::{ParameterId as P, Profile};
 use crate::estimation::Estimator;
 use crate::event::EventKind;
 use crate::fittings::Fittings;
+use crate::guard;
 use crate::heating::HeaterControl;
-use crate::measurement::Channel;
+use crate::measurement::{Calibration, Channel, Channels};
 use crate::precharge::PrechargeControl;
-use crate::protection::{Alarm, AlarmSet, Circumstances, Edges};
+use crate::protection::{Alarm, AlarmSet, Circumstances, Edges, Window};
 use crate::time::Instant;
 use crate::units::Voltage;
 
@@ -131,7 +134,11 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
     }
 
     pub(super) fn protect(&mut self, elapsed: u32) -> Edges {
-        if self.guard.step(&self.config) {
+        // The optimiser must not know that nobody wrote them in between.
+        let (calibration, window) = (black_box(&self.calibration), black_box(&self.window));
+        let channels = black_box(&self.measurement.channels);
+        let made_of_limits = || if window.is_sound() { derived(calibration, window, channels) } else { 0 };
+        if self.guard.step(&self.config, made_of_limits) || !self.protection.is_sound() {
             self.flags.insert(Flags::LIMITS_CORRUPT);
         }
         let edges = if self.is_clear() { Edges::default() } else { self.look_at_rows(elapsed) };
@@ -200,4 +207,9 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             self.events.push(now, EventKind::Cleared { alarm });
         }
     }
+}
+
+/// The digest of what is made of the limits and decides in their place (X20).
+pub(super) const fn derived(calibration: &Calibration, window: &Window, channels: &Channels) -> u32 {
+    guard::digest(&[calibration.digest(), window.digest(), channels.digest_of_limits()])
 }

@@ -236,7 +236,8 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         self.calibration = Calibration::of(&self.config);
         self.window = Window::of(&self.config);
         self.measurement.channels.reconfigured(&self.config);
-        self.guard = crate::guard::LimitGuard::new(&self.config);
+        let derived = super::protect::derived(&self.calibration, &self.window, &self.measurement.channels);
+        self.guard = crate::guard::LimitGuard::new(&self.config, derived);
         if other_capacity {
             self.estimator.set_capacity(self.config.capacity());
         }

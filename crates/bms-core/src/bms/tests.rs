@@ -136,6 +136,30 @@ fn a_flipped_bit_in_a_limit_opens_everything() {
     }
 }
 
+/// X20: what is derived from the limits and decides in their place is checked too, and no flipped bit ends an alarm.
+#[test]
+fn a_flipped_bit_in_what_is_made_of_the_limits_opens_everything() {
+    let flips: [fn(&mut Bms<8>); 5] = [
+        |bms| bms.window.flip(),
+        |bms| bms.window.widen(),
+        |bms| bms.calibration.flip(),
+        |bms| bms.measurement.channels.flip_limits(),
+        |bms| bms.protection.flip(Alarm::CellOvervoltage),
+    ];
+    for flip in flips {
+        let mut bms = Bms::<8>::with_capacity(PACK);
+        for step in 0..30 {
+            bms.step(Instant::from_millis(step * 100), Input::Tick);
+            assert!(!bms.alarms().contains(Alarm::LimitsCorrupt));
+        }
+        flip(&mut bms);
+        for step in 30..41 {
+            bms.step(Instant::from_millis(step * 100), Input::Tick);
+        }
+        assert!(bms.alarms().contains(Alarm::LimitsCorrupt));
+    }
+}
+
 /// X20: chemistry, model and board are checked as the limits are.
 #[test]
 fn a_changed_board_opens_everything() {

@@ -3,6 +3,7 @@
 use fixed::types::I12F20;
 
 use crate::config::{ParameterId as P, ValidConfig};
+use crate::guard::digest;
 use crate::units::{Current, Voltage, ma, saturate};
 
 /// The corrections in the form that the hot path needs.
@@ -41,6 +42,15 @@ impl Calibration {
             current_gain: config.get(P::CurrentGain),
             current_offset: Current::from_milliamps(config.get(P::CurrentOffset)),
         }
+    }
+    /// Over all of it (X20).
+    pub(crate) const fn digest(&self) -> u32 {
+        let offset = self.current_offset.as_milliamps();
+        digest(&[self.voltage.to_bits() as u32, self.current_gain as u32, offset as u32])
+    }
+    #[cfg(test)]
+    pub(crate) const fn flip(&mut self) {
+        self.current_gain ^= 1 << 10;
     }
     /// Corrects a scan. The product stays within 32 bits: 65 535 × 2 % × 2²⁰ < 2³¹.
     pub(crate) fn correct_cells(&self, tenths: &mut [u16]) {

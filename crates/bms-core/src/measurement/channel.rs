@@ -5,6 +5,7 @@
 
 use super::{Group, lost_time};
 use crate::config::{ParameterId as P, ValidConfig};
+use crate::guard::digest;
 use crate::time::Instant;
 
 /// A group of readings with an age.
@@ -85,6 +86,14 @@ impl Channels {
         let Self { lost, temperatures_lost, .. } = Self::new(config);
         self.lost = lost;
         self.temperatures_lost = temperatures_lost;
+    }
+    /// Over the ages at which channels are lost (X20).
+    pub(crate) const fn digest_of_limits(&self) -> u32 {
+        digest(&[self.lost, self.temperatures_lost])
+    }
+    #[cfg(test)]
+    pub(crate) const fn flip_limits(&mut self) {
+        self.lost ^= 1 << 15;
     }
     /// Time passes; nothing is new yet.
     pub(crate) fn advance(&mut self, now: Instant, elapsed: u32) {

@@ -171,6 +171,13 @@ impl Band {
         let low = lowest.saturating_sub(slack).max(ends.0).min(ends.1.saturating_sub(width));
         Self { low, width }
     }
+    /// Whether it is empty, or as [`Band::around`] makes it.
+    pub(crate) const fn is_within(&self, ends: (u16, u16), spread: u16) -> bool {
+        let shape = self.width & self.width.wrapping_add(1) == 0 && self.width <= Self::WIDEST;
+        shape
+            && (self.width == 0
+                || (self.low >= ends.0 && self.low.saturating_add(self.width) <= ends.1 && self.width <= spread))
+    }
     /// The sum of the first `count` cells, if all lie in the band.
     ///
     /// Two cells a word, without telling them apart: in each half, `cell - low` has no bit beyond `width` only while the cell lies in

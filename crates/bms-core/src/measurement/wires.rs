@@ -9,7 +9,7 @@
 use super::sample::bit;
 use super::scan::CellScan;
 use crate::balancing::Plan;
-use crate::units::{Current, ma};
+use crate::units::{Current, Voltage, ma};
 
 /// A wire that was not measured yet.
 pub(crate) const UNKNOWN: u16 = u16::MAX;
@@ -17,6 +17,9 @@ pub(crate) const UNKNOWN: u16 = u16::MAX;
 const STEADY: Current = ma(500);
 /// Below this balance current a wire cannot be told from noise.
 const SMALLEST: Current = ma(100);
+
+/// A wire counts as at least this, in mΩ, when its drop is reckoned out: it may not be measured, or was while the cell itself moved.
+const USUAL: u16 = 25;
 
 /// The readings around one cell without current, and what is known of all wires.
 #[derive(Clone, Debug)]
@@ -128,6 +131,28 @@ impl<const N: usize> WireEstimator<N> {
             Some(slot) => *slot = value,
             None => self.top = value,
         }
+    }
+    /// Whether a cell that the running plan loads, or a neighbour at the same wire, is really beyond the bounds although its
+    /// reading need not be: taking from a cell lowers its reading by the drop over both its wires, giving lifts it.
+    pub(crate) fn hide(&self, scan: &CellScan<'_>, plan: &Plan, balance: Current, bounds: (Voltage, Voltage)) -> bool {
+        let pulled = plan.pulled();
+        let touched = pulled | pulled << 1 | pulled >> 1;
+        let into = |cell: usize| plan.direction(cell).saturating_mul(balance.as_milliamps());
+        (0..scan.count()).filter(|cell| touched & bit(*cell) != 0).any(|cell| {
+            let Some(read) = scan.voltage(cell) else { return false };
+            let below: i32 = cell.checked_sub(1).map_or(0, into);
+            let (own, above) = (into(cell), into(cell.saturating_add(1)));
+            // mA × mΩ = µV. A few amperes and some ten ohms stay far within 32 bits.
+            let upper = self.ohms(cell.saturating_add(1)).saturating_mul(own.saturating_sub(above));
+            let lower = self.ohms(cell).saturating_mul(below.saturating_sub(own));
+            let real = read.minus(Voltage::from_microvolts(upper.saturating_sub(lower)));
+            real < bounds.0 || real > bounds.1
+        })
+    }
+    /// A wire in mΩ.
+    fn ohms(&self, wire: usize) -> i32 {
+        let known = self.milliohms.get(wire).copied().unwrap_or(self.top);
+        i32::from(if known == UNKNOWN { USUAL } else { known.max(USUAL) })
     }
     /// The worst wire that is known, in mΩ, and its number.
     pub(crate) const fn worst(&self) -> Option<(u16, u8)> {

@@ -26,6 +26,8 @@ pub(crate) use rows::{Row, Signal, wire_limit};
 pub(crate) use signals::Circumstances;
 pub(crate) use window::Window;
 
+use core::hint::black_box;
+
 use crate::config::{Topology, ValidConfig};
 use crate::snapshot::PERMANENT;
 use monitor::State;
@@ -35,6 +37,8 @@ use monitor::State;
 pub(crate) struct Protection {
     active: AlarmSet,
     pending: AlarmSet,
+    /// The active ones once more, inverted: a flipped bit must not end an alarm (X20).
+    inactive: u64,
     /// One timer a monitor; see [`monitor::State`].
     timers: [u32; Alarm::COUNT],
 }
@@ -48,7 +52,17 @@ pub(crate) struct Edges {
 
 impl Protection {
     pub(crate) const fn new() -> Self {
-        Self { active: AlarmSet::EMPTY, pending: AlarmSet::EMPTY, timers: [0; Alarm::COUNT] }
+        Self { active: AlarmSet::EMPTY, pending: AlarmSet::EMPTY, inactive: u64::MAX, timers: [0; Alarm::COUNT] }
+    }
+    /// The one place where alarms come and go.
+    fn set_active(&mut self, active: AlarmSet) {
+        // What a flipped bit made unsound stays so.
+        self.inactive ^= self.active.bits() ^ active.bits();
+        self.active = active;
+    }
+    /// Whether the active alarms are those that were set.
+    pub(crate) fn is_sound(&self) -> bool {
+        black_box(self.active.bits()) ^ black_box(self.inactive) == u64::MAX
     }
     pub(crate) const fn active(&self) -> AlarmSet {
         self.active
@@ -56,13 +70,17 @@ impl Protection {
     pub(crate) const fn pending(&self) -> AlarmSet {
         self.pending
     }
+    #[cfg(test)]
+    pub(crate) const fn flip(&mut self, alarm: Alarm) {
+        self.active = AlarmSet::from_bits(self.active.bits() ^ 1 << alarm as u8);
+    }
     /// How long the alarm stands where it is, in ms, saturating.
     pub(crate) fn timer(&self, alarm: Alarm) -> u32 {
         self.timers.get(alarm as usize).copied().unwrap_or(0)
     }
     /// Raises an alarm without an observation (restore, requests).
     pub(crate) fn raise(&mut self, alarms: AlarmSet) {
-        self.active = self.active.and(alarms);
+        self.set_active(self.active.and(alarms));
         self.pending = self.pending.minus(alarms);
         for alarm in alarms.iter() {
             if let Some(timer) = self.timers.get_mut(alarm as usize) {
@@ -72,11 +90,11 @@ impl Protection {
     }
     /// Clears alarms by request.
     pub(crate) fn clear(&mut self, alarms: AlarmSet) {
-        self.active = self.active.minus(alarms);
+        self.set_active(self.active.minus(alarms));
     }
     /// Puts back what a step cleared (N07): the next one decides again.
     pub(crate) fn keep(&mut self, alarms: AlarmSet) {
-        self.active = self.active.and(alarms);
+        self.set_active(self.active.and(alarms));
         self.pending = self.pending.minus(alarms);
     }
     /// Delays start anew, alarms stay: after a change of the configuration.
@@ -140,7 +158,7 @@ impl Protection {
                 *pending = if next == State::Pending { *pending | bit } else { *pending & !bit };
             }
         }
-        self.active = AlarmSet::from_halves(active);
+        self.set_active(AlarmSet::from_halves(active));
         self.pending = AlarmSet::from_halves(pending);
         Edges { raised: self.active.minus(before), cleared: before.minus(self.active) }
     }

@@ -11,6 +11,7 @@ use super::alarm::{Alarm, AlarmSet};
 use super::rows::{ROWS, Signal};
 use super::signals::Circumstances;
 use crate::config::{ParameterId as P, ValidConfig};
+use crate::guard::digest;
 use crate::measurement::{Band, COLDEST_PLAUSIBLE, Channel, NEAR_ZERO, WARMEST_PLAUSIBLE};
 use crate::units::{Current, Temperature, Voltage};
 
@@ -133,6 +134,43 @@ impl Window {
         }
     }
 
+    /// Over all that does not move with the readings (X20).
+    pub(crate) const fn digest(&self) -> u32 {
+        // Two halves a word.
+        const fn pair(first: u16, second: u16) -> u32 {
+            (first as u32) << 16 | second as u32
+        }
+        digest(&[
+            pair(self.cells.0, self.cells.1),
+            pair(self.cell_spread, self.wire),
+            pair(self.battery.0 as u16, self.battery.1 as u16),
+            pair(self.battery_spread as u16, self.mos as u16),
+            self.charge as u32,
+            self.discharge as u32,
+            self.against_diode as u32,
+            self.drop as u32,
+            self.sum_watched as u32,
+        ])
+    }
+    /// Whether what moves with the readings lies within the bounds, so that nothing beyond them is overlooked (X20).
+    pub(crate) const fn is_sound(&self) -> bool {
+        let (low, high) = self.battery_now;
+        let none = low > high;
+        let within = low >= self.battery.0 && high <= self.battery.1;
+        let narrow = (high as i32).saturating_sub(low as i32) <= self.battery_spread as i32;
+        self.cells_now.is_within(self.cells, self.cell_spread) && (none || (within && narrow))
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn flip(&mut self) {
+        self.discharge ^= 1 << 20;
+    }
+    /// Lets the cells' band reach beyond the bounds.
+    #[cfg(test)]
+    pub(crate) fn widen(&mut self) {
+        let beyond = self.cells.1.saturating_add(100);
+        self.cells_now = Band::around(beyond, beyond, (0, u16::MAX), 400);
+    }
     pub(crate) fn holds_battery(&self, temperature: Temperature) -> bool {
         let tenths = temperature.as_tenths();
         tenths >= i32::from(self.battery_now.0) && tenths <= i32::from(self.battery_now.1)

@@ -498,3 +498,35 @@ fn the_balancers_own_drops_raise_no_warning() {
     pack.cell(9, mv(3_560));
     pack.until(secs(60), "a quiet scan shows it", |pack| pack.has(Alarm::CellOvervoltageWarning));
 }
+
+/// D04 P01 P03 N03: a balancer that takes from a cell lowers its reading by the drops over its wires, one that gives lifts it, and the
+/// neighbours' readings go the other way. What that hides is found, and the transfer makes way for a true reading.
+#[test]
+fn the_drop_of_the_wires_hides_no_violation() {
+    let cases: [(Phase, usize, Voltage, Alarm); 4] = [
+        (Phase::Take, 3, mv(3_620), Alarm::CellOvervoltage),
+        (Phase::Give, 9, mv(3_620), Alarm::CellOvervoltage),
+        (Phase::Give, 10, mv(2_660), Alarm::CellUndervoltage),
+        (Phase::Take, 2, mv(2_680), Alarm::CellUndervoltage),
+    ];
+    for (profile, (phase, cell, voltage, alarm)) in
+        PROFILES.into_iter().flat_map(|profile| cases.map(|case| (profile, case)))
+    {
+        let mut pack = uneven(profile);
+        pack.wires.fill(20);
+        pack.until(secs(60), "the phase", |pack| pack.transfer() == Some((3, 10, phase)));
+        pack.steps(3);
+        assert_eq!(pack.transfer(), Some((3, 10, phase)));
+        pack.cell(cell, voltage);
+        let delay = match alarm {
+            Alarm::CellOvervoltage => pack.duration_of(P::CellOvervoltageDelay),
+            _ => pack.duration_of(P::CellUndervoltageDelay),
+        };
+        // The loaded reading, the first true one, and the alarm at the step at or after the delay.
+        pack.step();
+        assert!(!pack.balancing(), "{phase:?} hides {alarm}");
+        pack.step();
+        pack.advance(delay);
+        assert!(pack.has(alarm), "{alarm}; {}", pack.story());
+    }
+}

@@ -2,6 +2,7 @@
 
 use bms_core::bms::Request;
 use bms_core::config::{Chemistry, Config, Model, ParameterId, Profile};
+use bms_core::lifecycle::State;
 use bms_core::protection::Alarm;
 use bms_core::snapshot::ResetCause;
 use bms_core::time::secs;
@@ -173,7 +174,9 @@ fn a_wrong_chemistry_is_noticed_at_the_first_samples() {
     let mut pack = Setup::of(Chemistry::Lto, Profile::Default).pack();
     pack.all_cells(mv(2_300));
     pack.cell(4, just_above(mv(3_000)));
-    pack.steps(3);
+    pack.steps(2);
+    assert_eq!(pack.bms.state(), State::Starting, "D32: not before it is known what the cells are");
+    pack.step();
     assert!(pack.has(Alarm::WrongChemistry), "three samples");
     pack.throughout(secs(60), "nothing closes", |pack| pack.closed() == (false, false) && !pack.balancing());
     let mut pack = Setup::of(Chemistry::Lto, Profile::Default).pack();

@@ -1,6 +1,6 @@
 //! The switches: P17, S10, X10–X12, X17, X19, X21, D09, D29, D30, N07.
 
-use bms_core::bms::Request;
+use bms_core::bms::{Refusal, Request};
 use bms_core::command::{Power, Switch};
 use bms_core::config::{ParameterId, Profile, Topology};
 use bms_core::protection::Alarm;
@@ -137,6 +137,14 @@ fn a_stuck_switch_is_noticed() {
 fn a_stuck_switch_is_not_cleared_while_current_flows() {
     for case in STUCK {
         let mut pack = stuck(Setup::new(Profile::Default), case);
+        // D33: 0.1 A is no rest.
+        let mut resting = stuck(Setup::new(Profile::Default), case);
+        resting.current = ma(100);
+        resting.step();
+        assert_eq!(resting.request(Request::ClearPermanent), Err(Refusal::CurrentFlows));
+        resting.current = ma(99);
+        resting.step();
+        assert_eq!(resting.request(Request::ClearPermanent), Ok(()));
         let _ = pack.request(Request::ClearPermanent);
         pack.advance(secs(5));
         assert!(pack.has(case.2));

@@ -277,6 +277,10 @@ impl<const N: usize, E: Estimator, S: Strategy, P: Pack<N>> Rig<N, E, S, P> {
     pub const fn faults(&mut self) -> &mut FaultList {
         &mut self.faults
     }
+    /// The faults that are there now.
+    pub fn faults_active(&self) -> impl Iterator<Item = crate::fault::FaultKind> {
+        self.faults.active(self.now())
+    }
     /// What was measured for the last step, faults included; meaningful if [`Rig::given`] says so.
     #[must_use]
     pub const fn sample(&self) -> &Sample<N> {

@@ -53,7 +53,7 @@ elif ! diff -u "$DOCUMENT" "$fresh"; then
 fi
 
 # Whole runs on random packs: the true spread never grows by more than readings tell.
-seed=$(printf '%d' "0x$(git rev-parse --short=8 HEAD 2>/dev/null || printf 1353b29)")
+seed=$(printf '%d' "0x$(git rev-parse --short=8 HEAD:crates 2>/dev/null || printf 1353b29)")
 printf 'random packs, seed %s\n' "$seed"
 BMS_PROPERTY_CASES=${BALANCE_CASES:-96} BMS_PROPERTY_SEED=$seed \
     cargo test --quiet --locked -p bms-host --test balance what_is_moved -- --nocapture | grep -E 'at worst|test result'

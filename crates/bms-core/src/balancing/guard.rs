@@ -1,14 +1,19 @@
 //! The one place that keeps the balancer's limits, whatever a strategy wants (B02, D04, D27).
 
 use super::{BalancerCapabilities, EXPIRY, Phase, Plan, Rules};
-use crate::measurement::{CellScan, bit};
+use crate::measurement::{CellScan, Feedback, bit};
 use crate::time::Instant;
-use crate::units::Current;
+use crate::units::{Current, ma};
 
 /// A pause of up to this length in which the balancer could run counts as an interruption for a quiet scan (D04).
 const INTERRUPTION: u32 = 5_000;
 /// Quiet scans take at most one part in so many of the time (D04).
 const QUIET_SHARE: u32 = 20;
+
+/// A balancer that runs reports at least this much.
+const AUDIBLE: Current = ma(100);
+/// How long one may take to begin, ms.
+const BEGINNING: u32 = 1_000;
 
 /// What the limits need to remember.
 #[derive(Clone, Debug)]
@@ -20,18 +25,23 @@ pub(crate) struct Guard {
     taken: i64,
     /// Time that the balancer ran since the last quiet scan that was made use of, ms.
     ran: u32,
+    /// Time that the balancer ran and reported hardly any current, ms.
+    silent: u32,
 }
 
 impl Guard {
     pub(crate) const fn new() -> Self {
-        Self { pair: (0, 0), since: Instant::ZERO, taken: 0, ran: u32::MAX }
+        Self { pair: (0, 0), since: Instant::ZERO, taken: 0, ran: u32::MAX, silent: 0 }
     }
 
     /// Time passed with this plan running.
-    pub(crate) fn pass(&mut self, running: &Plan, elapsed: u32, store_empty: bool) {
+    pub(crate) fn pass(&mut self, running: &Plan, elapsed: u32, feedback: &Feedback) {
         if !running.is_idle() {
             self.ran = self.ran.saturating_add(elapsed);
         }
+        let heard = running.is_idle() || feedback.balance_current.magnitude() >= AUDIBLE;
+        self.silent = if heard { 0 } else { self.silent.saturating_add(elapsed) };
+        let store_empty = feedback.store_empty;
         match *running {
             Plan::Transfer { phase: Phase::Take, current, .. } => {
                 let moved = i64::from(current.as_milliamps()).saturating_mul(i64::from(elapsed));
@@ -40,6 +50,11 @@ impl Guard {
             _ if store_empty => self.taken = 0,
             _ => {}
         }
+    }
+
+    /// Whether the balancer runs and does not say so for longer than it takes to begin: what it reports is not the truth.
+    pub(crate) const fn unheard(&self) -> bool {
+        self.silent > BEGINNING
     }
 
     /// Whether a quiet scan may be used now, `idle` ms after the balancer went off: scans that interrupt a transfer must

@@ -7,9 +7,13 @@ use proptest::prelude::*;
 
 use super::Strategy;
 use super::*;
-use crate::measurement::{Extremes, mask};
+use crate::measurement::{Extremes, Feedback, mask};
 use crate::units::{ah, ma, mv};
 use proptest::strategy::Strategy as Generator;
+
+fn reported(store_empty: bool) -> Feedback {
+    Feedback { balance_current: ma(2_000), quiet: false, store_empty }
+}
 
 fn rules() -> Rules {
     Rules {
@@ -108,7 +112,7 @@ proptest! {
             if let Plan::Transfer { phase: Phase::Take, current, .. } = plan {
                 taken += i64::from(current.as_milliamps()) * 700;
             }
-            guard.pass(&plan, 700, false);
+            guard.pass(&plan, 700, &reported(false));
             now = now.after(crate::time::ms(700));
         }
     }
@@ -173,7 +177,7 @@ fn looks_are_rationed() {
     assert!(guard.may_look(100), "the first is free");
     let (mut ran, mut looked) = (0, 0);
     for _ in 0..1_000 {
-        guard.pass(&plan, 300, true);
+        guard.pass(&plan, 300, &reported(true));
         ran += 300;
         if guard.may_look(100) {
             looked += 100;

@@ -19,7 +19,7 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
         if matches!(running, Plan::Transfer { phase: Phase::Take, .. }) && !self.measurement.feedback_fresh {
             self.measurement.feedback.store_empty = false;
         }
-        self.limits_of_balancing.pass(&running, elapsed, self.measurement.feedback.store_empty);
+        self.limits_of_balancing.pass(&running, elapsed, &self.measurement.feedback);
     }
 
     /// The strategy's plan, if nothing forbids it (B02–B06, D04, D27).
@@ -175,7 +175,8 @@ impl<const N: usize, E: Estimator, S: Strategy, F: Fittings> Bms<N, E, S, F> {
             self.config.voltage(P::CellOvervoltageProtection)
         };
         let measured = &self.measurement;
-        let balance = if measured.feedback_fresh {
+        // Feedback that is missing, or says for long that nothing flows, hides nothing: the full current is assumed.
+        let balance = if measured.feedback_fresh && !self.limits_of_balancing.unheard() {
             measured.feedback.balance_current.magnitude()
         } else {
             self.capabilities.maximum_current

@@ -101,6 +101,7 @@ impl Pack {
         Feedback {
             balance_current: self
                 .balanced_cell()
+                .filter(|_| !self.mute_balancer)
                 .filter(|(used, _)| self.floating_wire.is_none_or(|open| open != *used && open != *used + 1))
                 .map_or(Current::ZERO, |(_, into_cell)| into_cell),
             quiet: self.command.balance.is_idle() && settled && !self.never_quiet,

@@ -98,6 +98,8 @@ pub struct Pack {
     pub stores_snapshots: bool,
     /// The balancer never says that it is settled.
     pub never_quiet: bool,
+    /// The balancer reports no current, whatever it moves.
+    pub mute_balancer: bool,
     /// Resistance of each sense wire in mΩ, wire 0 at B−.
     pub wires: Vec<i32>,
     /// An open sense wire whose input floats to where it would be, until the balancer loads it.
@@ -150,6 +152,7 @@ impl Pack {
             output: Ok(()),
             stores_snapshots: true,
             never_quiet: false,
+            mute_balancer: false,
             wires: vec![0; count + 1],
             floating_wire: None,
             command: Command::SAFE,

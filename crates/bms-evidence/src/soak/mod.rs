@@ -153,7 +153,7 @@ fn one_section(dice: &mut Dice, totals: &mut Totals, report: &mut dyn FnMut(&str
         bench.pack.pass_until(Instant::from_millis((1_u64 << 32) - before));
         totals.wraps += 1;
     }
-    let mut laws = Laws::new(period + period / 4);
+    let mut laws = Laws::new(period + period.div_ceil(4));
     let mut asleep = None;
     let started = bench.now();
     let mut rested = 0;

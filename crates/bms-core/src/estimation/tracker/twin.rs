@@ -45,12 +45,12 @@ impl Twin {
         if sigmas > limit {
             spread *= sigmas / limit;
         }
-        for i in 0..5 {
-            self.x[i] += ties[i] / spread * innovation;
+        for (state, tie) in self.x.iter_mut().zip(ties) {
+            *state += tie / spread * innovation;
         }
-        for i in 0..5 {
-            for j in 0..5 {
-                self.p[i][j] -= ties[i] * ties[j] / spread;
+        for (row, tie) in self.p.iter_mut().zip(ties) {
+            for (entry, other) in row.iter_mut().zip(ties) {
+                *entry -= tie * other / spread;
             }
         }
         self.x[0] = self.x[0].clamp(-0.01, 1.01);

@@ -73,7 +73,7 @@ pub struct Result {
     pub loss_wh: f64,
     /// Charge out of cells that had less than the mean, or into cells that had more.
     pub wrong_way_ah: f64,
-    /// How often a cell was driven back by more than [`TURN`] of the nominal capacity.
+    /// How often a cell was driven back by more than 0.5 % of the nominal capacity.
     pub turns: u32,
     /// How often another pair (link, set of resistors) was chosen.
     pub pair_changes: u32,

@@ -17,8 +17,8 @@ def soak():
     path = FOLDER / "soak.json"
     print("## Random use over pack-years\n")
     print("`.ci/soak.sh`: boards, chemistries and periods between 1 ms and 10 s are drawn; use, long rests, faults, resets and changed parameters come at")
-    print("random; at every step the truth of the pack is held against the limits, and the command against the rules of closing. CI runs")
-    print("288 million steps from a seed that the commit gives; the recorded run is resumable.\n")
+    print("random; at every step the truth of the pack is held against the limits, and the command against the rules of closing.")
+    print("`.ci/run soak`, part of `.ci/run full`, runs 96 million steps from a seed that the code gives; the recorded run is resumable.\n")
     if not path.exists():
         print("Nothing is recorded.\n")
         return
@@ -39,7 +39,7 @@ def ram_flips():
     path = FOLDER / "ram-flips.txt"
     print("## Flipped bits of memory\n")
     print("`.ci/ram_flips.py`: a debugger flips bits of a core that runs as release code for a Cortex-M0 in QEMU; afterwards the pack goes on, and five limits")
-    print("are exceeded one after the other. CI flips a part; every bit was flipped in the recorded run.\n")
+    print("are exceeded one after the other. `.ci/run evidence` flips a part of them, `full` every bit.\n")
     if path.exists():
         lines = path.read_text().splitlines()
         print(f"Recorded at {short(lines[0].split()[1])}:\n")

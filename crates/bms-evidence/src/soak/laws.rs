@@ -1,5 +1,6 @@
 //! The laws that every step keeps.
 
+use bms_core::balancing::BalancerCapabilities;
 use bms_core::bms::Request;
 use bms_core::config::{ParameterId as P, Topology};
 use bms_core::measurement::Group;
@@ -208,8 +209,9 @@ impl Laws {
                 (true, Quantity::Temperature | Quantity::Mos) => NOTICED_MS.max(3 * period),
                 (true, _) => lost + 2_000,
             };
-            // A transfer that hid it ends first.
-            let loaded = if hazard.quantity == Quantity::Cells { 2 * period } else { 0 };
+            // A transfer that hid it ends first; then the board waits until the balancer has settled, for a scan without its drops (D04).
+            let settles = BalancerCapabilities::MANUAL.settle_time.as_millis();
+            let loaded = if hazard.quantity == Quantity::Cells { 2 * period + settles } else { 0 };
             let allowed = delay.as_millis() + hidden + 2 * period + loaded + 1 + self.fault.slow_ms;
             (worst.as_millis() > allowed && !self.fault.defeats.covers(hazard.path))
                 .then(|| format!("{}: {} for {} ms, allowed {allowed}", hazard.rule, hazard.name, worst.as_millis()))

@@ -10,6 +10,7 @@ need_component llvm-tools
 need_cargo_tool cargo-llvm-cov "$CARGO_LLVM_COV_VERSION"
 readonly PAGE=docs/evidence/coverage.txt
 report=${CARGO_TARGET_DIR:-target}/coverage.json
+mkdir -p "$(dirname "$report")"
 CARGO_PROFILE_DEV_OPT_LEVEL=0 cargo llvm-cov --locked --json --output-path "$report" -p bms-core --lib --test manual >"$report.log" 2>&1 || {
     tail -n 40 "$report.log" >&2
     exit 1
